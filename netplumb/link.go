@@ -1,0 +1,132 @@
+package netplumb
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// link is what the kernel tells of an interface, as far as it matters here.
+type link struct {
+	name  string
+	index int
+	up    bool
+	loop  bool // the loopback interface
+	mtu   int
+	group uint32
+	alias string
+	// Per-interface settings of IPv4.
+	forwarding, proxyARP, rpFilter bool
+}
+
+// ours reports whether the interface is the tap that the configuration
+// describes.
+func (l link) ours(c Config) bool {
+	return l.name == c.Tap && l.group == LinkGroup && l.alias == c.Alias
+}
+
+// Per-interface IPv4 settings: IPV4_DEVCONF_* of linux/ip.h.
+const (
+	devconfForwarding = 1
+	devconfProxyARP   = 3
+	devconfRPFilter   = 8
+)
+
+// filterSkipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h.
+const filterSkipStats = 8
+
+// linkByName looks up one interface. The error is ENODEV if there is none.
+func (r *rtnl) linkByName(name string) (link, error) {
+	m := newMessage(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	m.attrString(unix.IFLA_IFNAME, name)
+	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
+	var l link
+	err := r.query(m, func(body []byte) { l = parseLink(body) })
+	return l, err
+}
+
+// linkByIndex looks up one interface by its number.
+func (r *rtnl) linkByIndex(index int) (link, error) {
+	fixed := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
+	m := newMessage(unix.RTM_GETLINK, 0, fixed)
+	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
+	var l link
+	err := r.query(m, func(body []byte) { l = parseLink(body) })
+	return l, err
+}
+
+func parseLink(body []byte) (l link) {
+	if len(body) < unix.SizeofIfInfomsg {
+		return l
+	}
+	l.index = int(binary.NativeEndian.Uint32(body[4:]))
+	l.loop = binary.NativeEndian.Uint32(body[8:])&unix.IFF_LOOPBACK != 0
+	l.up = binary.NativeEndian.Uint32(body[8:])&unix.IFF_UP != 0
+	for typ, data := range attributes(body[unix.SizeofIfInfomsg:]) {
+		switch {
+		case typ == unix.IFLA_IFNAME:
+			l.name = unix.ByteSliceToString(data)
+		case typ == unix.IFLA_MTU && len(data) == 4:
+			l.mtu = int(binary.NativeEndian.Uint32(data))
+		case typ == unix.IFLA_GROUP && len(data) == 4:
+			l.group = binary.NativeEndian.Uint32(data)
+		case typ == unix.IFLA_IFALIAS:
+			l.alias = unix.ByteSliceToString(data)
+		case typ == unix.IFLA_AF_SPEC:
+			l.parseIPv4(data)
+		}
+	}
+	return l
+}
+
+// parseIPv4 reads IFLA_AF_SPEC / AF_INET / IFLA_INET_CONF, an array of all
+// settings that begins with number 1.
+func (l *link) parseIPv4(spec []byte) {
+	for family, data := range attributes(spec) {
+		if family != unix.AF_INET {
+			continue
+		}
+		for typ, conf := range attributes(data) {
+			if typ != unix.IFLA_INET_CONF || len(conf) < 4*devconfRPFilter {
+				continue
+			}
+			set := func(i int) bool { return binary.NativeEndian.Uint32(conf[4*(i-1):]) == 1 }
+			l.forwarding, l.proxyARP, l.rpFilter = set(devconfForwarding), set(devconfProxyARP), set(devconfRPFilter)
+		}
+	}
+}
+
+// setTap marks a fresh tap as ours, sets it up for routing and raises it, all
+// in one message. The kernel applies it as a whole but for errors half way.
+func setTap(index int, c Config) *message {
+	fixed := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
+	binary.NativeEndian.PutUint32(fixed[8:], unix.IFF_UP)
+	binary.NativeEndian.PutUint32(fixed[12:], unix.IFF_UP)
+	m := newMessage(unix.RTM_SETLINK, 0, fixed)
+	m.attr32(unix.IFLA_MTU, uint32(c.MTU))
+	m.attr32(unix.IFLA_GROUP, LinkGroup)
+	m.attr(unix.IFLA_IFALIAS, []byte(c.Alias))
+	m.nest(unix.IFLA_AF_SPEC, func() {
+		m.nest(unix.AF_INET, func() {
+			m.nest(unix.IFLA_INET_CONF, func() {
+				m.attr32(devconfForwarding, 1)
+				// Strict: together with the /32 it stops a guest from
+				// sending with another's address.
+				m.attr32(devconfRPFilter, 1)
+				if c.ProxyARP != ProxyOff {
+					m.attr32(devconfProxyARP, 1)
+				}
+			})
+		})
+	})
+	return m
+}
+
+// deleteLink removes an interface, with its addresses, routes and neighbours.
+func deleteLink(index int) *message {
+	fixed := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
+	return newMessage(unix.RTM_DELLINK, 0, fixed)
+}

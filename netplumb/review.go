@@ -1,0 +1,70 @@
+package netplumb
+
+import "strings"
+
+// Finding is the result of checking one step of a plan.
+type Finding struct {
+	// Step says what was checked, on what.
+	Step string `json:"step"`
+	// Want and Have describe how it should be and how it is.
+	Want string `json:"want"`
+	Have string `json:"have"`
+	OK   bool   `json:"ok"`
+	// Remedy is the command that mends it; "" if all is well or no command can.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Review compares the plan with the host, step by step, and changes nothing.
+// A step that can't be checked is not OK and has the error in Have.
+func (p *Plan) Review(h *Host) []Finding {
+	steps, err := p.steps()
+	if err != nil {
+		return []Finding{{Step: "stored plan", Want: "readable", Have: err.Error()}}
+	}
+	findings := make([]Finding, len(steps))
+	for i, s := range steps {
+		findings[i] = review(h, s)
+	}
+	return findings
+}
+
+func review(h *Host, s step) Finding {
+	want, have, err := s.check(h)
+	switch {
+	case err != nil && gone(err):
+		have = absent
+	case err != nil:
+		have = permission(err).Error()
+	}
+	f := Finding{Step: s.String(), Want: want, Have: have, OK: err == nil && want == have}
+	if !f.OK {
+		f.Remedy = remedy(s)
+	}
+	return f
+}
+
+// absent is what Review has to say of things that are not there.
+const absent = "absent"
+
+// remedy turns a step's commands into one line to paste into a root shell. The
+// tap itself can't be mended so: whoever uses it holds a descriptor of the one
+// that is gone.
+func remedy(s step) string {
+	if _, ok := s.(tapStep); ok {
+		return ""
+	}
+	var lines []string
+	for _, c := range s.shell().Do {
+		if !strings.HasPrefix(c, "old_") {
+			lines = append(lines, addToReplace.Replace(c))
+		}
+	}
+	return strings.Join(lines, " && ")
+}
+
+// addToReplace makes commands serve where something wrong is in the way.
+var addToReplace = strings.NewReplacer(
+	"ip route add ", "ip route replace ",
+	"ip address add ", "ip address replace ",
+	"ip neighbour add ", "ip neighbour replace ",
+)
