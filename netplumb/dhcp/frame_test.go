@@ -1,0 +1,161 @@
+package dhcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+var (
+	hostEnd  = endpoint{net.HardwareAddr{2, 0, 0, 0, 0, 1}, netip.MustParseAddr("10.254.254.1"), serverPort}
+	guestEnd = endpoint{guestMAC, netip.MustParseAddr("10.254.254.7"), clientPort}
+)
+
+// TestBuildFrame compares with a frame whose checksums were added up by hand:
+// the header's words make 0x29734, the pseudo-header's and datagram's 0x2d714.
+func TestBuildFrame(t *testing.T) {
+	got := buildFrame(hostEnd, guestEnd, []byte("abc"))
+	want, err := hex.DecodeString(strings.ReplaceAll("52540afefe07 020000000001 0800"+
+		"45 00 001f 0000 0000 40 11 68c9 0afefe01 0afefe07"+
+		"0043 0044 000b 28e9 616263", " ", ""))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v\n got %x\nwant %x", err, got, want)
+	}
+}
+
+// TestChecksumsAddUp checks frames as their receivers do: the sum with the
+// checksum in it is all ones.
+func TestChecksumsAddUp(t *testing.T) {
+	for length := range 400 {
+		message := bytes.Repeat([]byte{0xff, 0x35, byte(length)}, length)[:length]
+		frame := buildFrame(hostEnd, guestEnd, message)
+		packet := frame[ethernetHeader:]
+		if sum := onesSum(0, packet[:ipv4Header]); sum != 0xffff {
+			t.Fatalf("%d bytes: IPv4 header sums up to %#x", length, sum)
+		}
+		pseudo := binary.BigEndian.AppendUint16(append(bytes.Clone(packet[12:20]), 0, protocolUDP), uint16(udpHeader+length))
+		if sum := onesSum(uint32(onesSum(0, pseudo)), packet[ipv4Header:]); sum != 0xffff {
+			t.Fatalf("%d bytes: UDP sums up to %#x", length, sum)
+		}
+	}
+}
+
+func TestUDPChecksumIsNeverNone(t *testing.T) {
+	// Eight bytes of datagram and a protocol of 17: 0xffe6 makes the sum all
+	// ones, the checksum 0.
+	datagram := []byte{0xff, 0xde, 0, 0, 0, 8, 0, 0}
+	if got := udpChecksum(make([]byte, 8), datagram); got != 0xffff {
+		t.Errorf("checksum %#x, want 0xffff for 0", got)
+	}
+}
+
+// request is a frame as a guest sends it.
+func requestFrame(t testing.TB) []byte {
+	to := endpoint{broadcastMAC, netip.MustParseAddr("255.255.255.255"), serverPort}
+	from := endpoint{guestMAC, netip.IPv4Unspecified(), clientPort}
+	return buildFrame(from, to, message(t, dhcpv4.MessageTypeDiscover).ToBytes())
+}
+
+func TestParseFrame(t *testing.T) {
+	whole := requestFrame(t)
+	want := message(t, dhcpv4.MessageTypeDiscover).ToBytes()
+	withOptions := append(bytes.Clone(whole[:34]), append([]byte{1, 1, 1, 1}, whole[34:]...)...)
+	withOptions[14] = 0x46
+	binary.BigEndian.PutUint16(withOptions[16:], uint16(len(withOptions)-14))
+	noChecksum := bytes.Clone(whole)
+	noChecksum[40], noChecksum[41] = 0, 0
+
+	for name, frame := range map[string][]byte{
+		"as built":          whole,
+		"padded":            append(bytes.Clone(whole), 0, 0, 0, 0),
+		"with IP options":   withOptions,
+		"a partial sum":     noChecksum,
+		"don't fragment":    changed(whole, 20, 0x40),
+		"from another port": changed(whole, 35, 99),
+	} {
+		source, got, err := parseFrame(frame)
+		if err != nil || !bytes.Equal(source, guestMAC) || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v, %x, %v", name, source, got, err)
+		}
+	}
+	for name, frame := range map[string][]byte{
+		"nothing":             nil,
+		"an Ethernet header":  whole[:14],
+		"half":                whole[:100],
+		"a VLAN tag":          changed(whole, 12, 0x81),
+		"IPv6":                changed(whole, 14, 0x65),
+		"a short header":      changed(whole, 14, 0x44),
+		"a header too long":   changed(whole[:60], 14, 0x4f),
+		"a fragment":          changed(whole, 20, 0x20),
+		"a later fragment":    changed(whole, 21, 1),
+		"TCP":                 changed(whole, 23, 6),
+		"another port":        changed(whole, 37, 68),
+		"a short UDP length":  changed(changed(whole, 38, 0), 39, 7),
+		"a long UDP length":   changed(whole, 38, 0xff),
+		"a long IP length":    changed(whole, 16, 0xff),
+		"a length below zero": changed(changed(whole, 16, 0), 17, 19),
+	} {
+		if _, got, err := parseFrame(frame); err == nil {
+			t.Errorf("%s: taken for %x", name, got)
+		}
+	}
+}
+
+func changed(frame []byte, offset int, value byte) []byte {
+	frame = bytes.Clone(frame)
+	frame[offset] = value
+	return frame
+}
+
+// FuzzFrame sends frames of a hostile guest through all that reads them. A
+// reply to one must be one that the guest's own library reads.
+func FuzzFrame(f *testing.F) {
+	whole := requestFrame(f)
+	f.Add(whole)
+	f.Add(whole[:60])
+	f.Add(changed(whole, 14, 0x4f))
+	for _, m := range []*dhcpv4.DHCPv4{
+		message(f, dhcpv4.MessageTypeRequest, asking(own), of(server)),
+		message(f, dhcpv4.MessageTypeRequest, asking(foreign)),
+		message(f, dhcpv4.MessageTypeInform, dhcpv4.WithClientIP(own)),
+		message(f, dhcpv4.MessageTypeDecline, asking(own)),
+		message(f, dhcpv4.MessageTypeNone),
+		message(f, dhcpv4.MessageTypeDiscover, dhcpv4.WithGeneric(dhcpv4.OptionParameterRequestList, bytes.Repeat([]byte{12}, 255))),
+		message(f, dhcpv4.MessageTypeDiscover, dhcpv4.WithGeneric(dhcpv4.OptionClientIdentifier, make([]byte, 600))),
+		message(f, dhcpv4.MessageTypeDiscover, dhcpv4.WithGeneric(dhcpv4.OptionMaximumDHCPMessageSize, []byte{1})),
+	} {
+		f.Add(buildFrame(guestEnd, hostEnd, m.ToBytes()))
+	}
+	cfg := testConfig()
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		_, message, err := parseFrame(frame)
+		if err != nil {
+			message = frame // reaches further than most frames would
+		}
+		request, err := dhcpv4.FromBytes(message)
+		if err != nil {
+			return
+		}
+		reply, ok := Answer(cfg, request)
+		if event, worth := newEvent(request, reply); worth {
+			_ = event.String()
+		}
+		if !ok {
+			return
+		}
+		unicast(request, reply)
+		again, err := dhcpv4.FromBytes(reply.ToBytes())
+		if err != nil || !bytes.Equal(again.ClientHWAddr, cfg.MAC) {
+			t.Errorf("reply %v cannot be read: %v", reply, err)
+		}
+		if built := buildFrame(hostEnd, guestEnd, reply.ToBytes()); len(built) > longestFrame {
+			t.Errorf("a reply of %d bytes fits no frame", len(built))
+		}
+	})
+}
