@@ -1,0 +1,107 @@
+package hostcheck
+
+import "fmt"
+
+// blockers follows each packet through each chain at the hook.
+func (f filter) blockers(packets []direction) ([]blocker, error) {
+	var found []blocker
+	for _, h := range f.hooks {
+		b := blocker{filter: f.name, chain: h.chain, perhaps: true, docker: f.chains[dockerChain]}
+		for _, packet := range packets {
+			w := walk{filter: f, packet: packet, known: map[string]*ending{}}
+			end, err := w.through(h.chain)
+			if err != nil {
+				return nil, err
+			}
+			if end.verdict == pass && h.policy == drop {
+				end = ending{drop, "its policy"}
+			}
+			if end.verdict == drop {
+				b.what, b.by = append(b.what, packet.what), end.by
+				b.perhaps = b.perhaps && w.perhaps
+			}
+		}
+		if b.what != nil {
+			found = append(found, b)
+		}
+	}
+	return found, nil
+}
+
+// walk is one packet's way through a filter.
+type walk struct {
+	filter  filter
+	packet  direction
+	perhaps bool // a rule that was not judged might have accepted the packet
+	// known is how chains end for the packet, nil for one that it is in.
+	known map[string]*ending
+}
+
+// ending is what a chain does to a packet: accept, drop or, where nothing
+// certain, pass.
+type ending struct {
+	verdict verdict
+	by      string // what drops it
+}
+
+// through follows the packet through a chain.
+func (w *walk) through(chain string) (ending, error) {
+	if end, entered := w.known[chain]; entered {
+		if end == nil {
+			return ending{}, fmt.Errorf("chain %s of %s jumps to itself", chain, w.filter.name)
+		}
+		return *end, nil
+	}
+	w.known[chain] = nil
+	rules, err := w.filter.rules(chain)
+	if err != nil {
+		return ending{}, err
+	}
+	end, err := w.follow(chain, rules)
+	if err != nil {
+		return ending{}, err
+	}
+	w.known[chain] = &end
+	return end, nil
+}
+
+func (w *walk) follow(chain string, rules []rule) (ending, error) {
+	for i, r := range rules {
+		if !r.applies(w.packet) {
+			continue
+		}
+		end, err := w.step(r)
+		if err != nil {
+			return ending{}, err
+		}
+		switch {
+		case end.verdict == leave, end.verdict == pass && r.verdict == leap && !r.unsure:
+			return ending{}, nil
+		case end.verdict == drop && r.verdict == drop:
+			return ending{drop, fmt.Sprintf("rule %d of chain %s", i+1, chain)}, nil
+		case end.verdict != pass:
+			return end, nil
+		}
+	}
+	return ending{}, nil
+}
+
+// step is what one rule does to the packet. A rule that is not judged is taken
+// for one that does not match, and remembered if it might have accepted.
+func (w *walk) step(r rule) (ending, error) {
+	end := ending{verdict: r.verdict}
+	if r.verdict == jump || r.verdict == leap {
+		var err error
+		if end, err = w.through(r.target); err != nil {
+			return ending{}, err
+		}
+	}
+	if end.verdict == other || r.unsure && end.verdict == accept {
+		w.perhaps = true
+		return ending{}, nil
+	}
+	if r.unsure {
+		return ending{}, nil
+	}
+	return end, nil
+}
