@@ -1,0 +1,114 @@
+package vmdir
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// The files of a VM's folder.
+const (
+	SpecFile      = "spec.json"       // what was asked for, completed
+	StateFile     = "state.json"      // what is
+	EventsFile    = "events.jsonl"    // what happened, one JSON object a line
+	ConsoleLog    = "console.log"     // all that the serial port said
+	QEMULog       = "qemu.log"        // QEMU's standard output and error
+	SupervisorLog = "supervisor.log"  // the supervisor's own
+	DnsmasqLog    = "dnsmasq.log"     // a real dnsmasq's, if one serves the VM
+	ConsoleSocket = "console.sock"    // the serial port
+	MonitorSocket = "qmp.sock"        // QMP for the user and the commands
+	OwnSocket     = "supervisor.sock" // QMP for the supervisor alone
+	lockFile      = "lock"
+	stopFile      = "stop-asked"
+)
+
+// Dir is the folder of one VM. Only root may look inside: who can write to the
+// monitor's socket owns the guest.
+type Dir struct{ Name, Path string }
+
+// File is the path of one of the folder's files.
+func (d Dir) File(name string) string { return filepath.Join(d.Path, name) }
+
+// Exists reports whether the VM has a folder.
+func (d Dir) Exists() bool {
+	info, err := os.Lstat(d.Path)
+	return err == nil && info.IsDir()
+}
+
+// Create makes the folder. It fails with fs.ErrExist if there is one.
+func (d Dir) Create() error { return os.Mkdir(d.Path, 0o700) }
+
+// Remove deletes the folder and all that is in it. The spec goes last, so
+// that a removal which was cut short still says whose folder it was.
+func (d Dir) Remove() error {
+	entries, err := os.ReadDir(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == SpecFile {
+			continue
+		}
+		if err := os.RemoveAll(d.File(e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(d.Path)
+}
+
+// Write replaces one of the folder's files with v as JSON, atomically: a
+// reader sees the old text or the new one.
+func (d Dir) Write(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	// This forces the text to the disk, which costs nothing where the run
+	// directory is in memory, as it should be.
+	return renameio.WriteFile(d.File(name), append(text, '\n'), 0o600,
+		renameio.WithTempDir(d.Path), renameio.WithExistingPermissions())
+}
+
+// Read parses one of the folder's files into v. It fails with fs.ErrNotExist
+// if the folder or the file is not there, and with a DamagedError if it is not
+// what kvmrun writes.
+func (d Dir) Read(name string, v any) error {
+	text, err := os.ReadFile(d.File(name))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return &DamagedError{File: d.File(name), Err: err}
+	}
+	return nil
+}
+
+// DamagedError says that a file is not what kvmrun writes there.
+type DamagedError struct {
+	File string
+	Err  error // of encoding/json
+}
+
+func (e *DamagedError) Error() string { return e.File + " is damaged" }
+
+// Unwrap returns what the parser complained of.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// AskStop marks that the VM's end, however QEMU comes to it, was wanted. A
+// reason makes a failure of it, whose record stays.
+func (d Dir) AskStop(reason string) error {
+	return renameio.WriteFile(d.File(stopFile), []byte(reason), 0o600, renameio.WithTempDir(d.Path))
+}
+
+// StopAsked reports whether AskStop was called, and with which reason.
+func (d Dir) StopAsked() (reason string, asked bool) {
+	text, err := os.ReadFile(d.File(stopFile))
+	return string(text), err == nil
+}
