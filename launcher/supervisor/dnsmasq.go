@@ -1,0 +1,110 @@
+package supervisor
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"kvmrun/launcher"
+	"kvmrun/launcher/process"
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb/dhcp"
+)
+
+// dnsmasqTime is how long dnsmasq may take to start or to end.
+const dnsmasqTime = 5 * time.Second
+
+// startDnsmasq runs a real dnsmasq for this guest alone, if that is wanted and
+// none runs, and returns when it listens.
+func (s *supervisor) startDnsmasq(ctx context.Context) error {
+	if s.spec.Network.DHCP != launcher.DHCPDnsmasq || s.state.Dnsmasq.Alive() {
+		return nil
+	}
+	args, err := dhcp.DnsmasqArgs(s.spec.DHCPConfig(s.state.Plan.TapAddress))
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(s.dir.File(vmdir.DnsmasqLog), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command("dnsmasq", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	cmd.Env = append(environment(), "LC_ALL=C") // its messages are translated
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return &launcher.Error{Kind: launcher.KindHost, Err: fmt.Errorf("start dnsmasq: %w", err)}
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	if s.state.Dnsmasq, err = process.Find(cmd.Process.Pid); err == nil {
+		err = s.save()
+	}
+	if err != nil {
+		return err
+	}
+	return awaitDnsmasq(ctx, log.Name(), ended)
+}
+
+// awaitDnsmasq reads dnsmasq's log until it says that it listens. There is no
+// other way to know; the log is looked at often, for the short while it takes.
+func awaitDnsmasq(ctx context.Context, path string, ended <-chan struct{}) error {
+	log, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	ctx, cancel := context.WithTimeoutCause(ctx, dnsmasqTime, errors.New("it does not get ready"))
+	defer cancel()
+	lines := bufio.NewReader(log)
+	var said, part string
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for {
+		text, err := lines.ReadString('\n')
+		part += text
+		switch {
+		case err == nil:
+			if dhcp.DnsmasqStarted(part) {
+				return nil
+			}
+			said, part = part, ""
+			continue
+		case !errors.Is(err, io.EOF):
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-ended:
+			return &launcher.Error{Kind: launcher.KindHost, Err: fmt.Errorf("dnsmasq ended at once: %s", said)}
+		case <-ctx.Done():
+			return &launcher.Error{Kind: launcher.KindHost, Err: fmt.Errorf("dnsmasq: %w: %s", context.Cause(ctx), said)}
+		}
+	}
+}
+
+// stopDnsmasq ends the VM's dnsmasq and waits for it.
+func (s *supervisor) stopDnsmasq() {
+	h, err := process.Open(s.state.Dnsmasq)
+	if err != nil {
+		return
+	}
+	defer func() { _ = h.Close() }()
+	_ = h.Signal(syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(context.Background(), dnsmasqTime)
+	defer cancel()
+	if h.Wait(ctx) != nil {
+		_ = h.Signal(syscall.SIGKILL)
+		_ = h.Wait(context.Background())
+	}
+}

@@ -1,0 +1,161 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"kvmrun/launcher"
+	"kvmrun/launcher/vmdir"
+)
+
+// graceful is how long QEMU may take to flush and leave after SIGTERM.
+const graceful = 20 * time.Second
+
+// abandon undoes a launch that failed. The record stays if QEMU had a part in
+// the failure, so that its words can be read; otherwise, and if nobody waits any
+// more, nothing does.
+func (s *supervisor) abandon(failure error, givenUp bool) error {
+	keep := s.qemu != nil && launcher.KindOf(failure) == launcher.KindQEMU && !givenUp
+	s.stopQEMU()
+	if keep {
+		return s.end(failure)
+	}
+	return s.end(nil)
+}
+
+// stopQEMU ends a QEMU that must not go on, as gently as it lets itself be
+// ended: SIGTERM makes it flush its disks (QEMU: ui/../os-posix.c,
+// termsig_handler).
+func (s *supervisor) stopQEMU() {
+	if s.qemu == nil || s.qemu.handle == nil {
+		return
+	}
+	_ = s.qemu.handle.Signal(syscall.SIGTERM)
+	select {
+	case <-s.qemu.done:
+		return
+	case <-time.After(graceful):
+	}
+	_ = s.qemu.handle.Signal(syscall.SIGKILL)
+	<-s.qemu.done
+}
+
+// end takes everything back, now that QEMU is gone. A VM that ended as it
+// should leaves nothing; of one that failed the record stays, without its
+// leases, until its name is used again or it is stopped.
+func (s *supervisor) end(failure error) error {
+	s.stopDnsmasq()
+	var errs []error
+	if s.state.Plan != nil {
+		errs = append(errs, s.state.Plan.Undo(context.Background(), s.host))
+	}
+	if failure == nil {
+		return errors.Join(append(errs, launcher.Release(s.root, &s.spec))...)
+	}
+	s.event("failed", map[string]any{"error": failure.Error()})
+	s.state.Phase, s.state.Reason = launcher.Failed, reason(failure)
+	s.settle(s.save())
+	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket} {
+		_ = os.Remove(s.dir.File(socket))
+	}
+	return errors.Join(append(errs, launcher.ReleaseLeases(s.root, &s.spec))...)
+}
+
+// reason is a failure in one line, for list.
+func reason(failure error) string {
+	var e *launcher.Error
+	if errors.As(failure, &e) {
+		return e.Err.Error()
+	}
+	return failure.Error()
+}
+
+// lastBreath is how long QEMU may take to end once it has closed its monitor.
+const lastBreath = 2 * time.Second
+
+// explainExit makes an error of how QEMU ended and what it said last.
+func (s *supervisor) explainExit() error {
+	select {
+	case <-s.qemu.done:
+	case <-time.After(lastBreath):
+		return &launcher.Error{Kind: launcher.KindQEMU, Err: errors.New("QEMU closed its monitor and runs on"),
+			Advice: "see kvmrun logs --qemu " + s.dir.Name}
+	}
+	said := s.lastWords()
+	if strings.Contains(said, `Failed to get "write" lock`) || strings.Contains(said, `Failed to get shared "write" lock`) {
+		return s.explainLock()
+	}
+	how := s.qemu.exit
+	if how == "" {
+		how = "exit status 0"
+	}
+	if said != "" {
+		how += ": " + said
+	}
+	return &launcher.Error{
+		Kind: launcher.KindQEMU, Err: fmt.Errorf("QEMU ended (%s)", how),
+		Advice: "see kvmrun logs --qemu " + s.dir.Name,
+	}
+}
+
+// explainLock tells which image another QEMU was quicker to take.
+func (s *supervisor) explainLock() error {
+	for _, d := range s.spec.Disks {
+		chain, err := launcher.OpenDisk(d, s.spec.AllowBacking)
+		if err != nil {
+			return err
+		}
+		_ = chain.Close()
+	}
+	return &launcher.Error{Kind: launcher.KindImageInUse, Err: errors.New("another QEMU had an image when this one started"),
+		Advice: "try again"}
+}
+
+// maxWords bounds how much of QEMU's log goes into an error, in bytes.
+const maxWords = 600
+
+// lastWords are the last lines of QEMU's standard error, on one line.
+func (s *supervisor) lastWords() string {
+	text, err := tail(s.dir.File(vmdir.QEMULog), maxWords)
+	if err != nil {
+		return ""
+	}
+	var words []string
+	for line := range strings.Lines(text) {
+		line = strings.Map(printable, strings.TrimSpace(line))
+		line = strings.TrimPrefix(line, s.spec.QEMU+": ")
+		if line != "" {
+			words = append(words, line)
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// printable drops what must not go to a terminal.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f || r == '\ufffd' {
+		return -1
+	}
+	return r
+}
+
+// tail reads at most n bytes from a file's end.
+func tail(path string, n int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	text := make([]byte, min(n, info.Size()))
+	_, err = f.ReadAt(text, info.Size()-int64(len(text)))
+	return string(text), err
+}

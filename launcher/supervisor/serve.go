@@ -1,0 +1,92 @@
+package supervisor
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"kvmrun/launcher"
+	"kvmrun/netplumb"
+	"kvmrun/netplumb/arp"
+	"kvmrun/netplumb/dhcp"
+)
+
+// serve looks after the guest's address until QEMU is gone: DHCP, the
+// announcement on the LAN, and the first answer from the guest. server is nil
+// where the built-in DHCP is off.
+func (s *supervisor) serve(server *dhcp.Server) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.unserve = cancel
+	go func() {
+		<-s.qemu.done
+		cancel()
+	}()
+	acknowledged := make(chan struct{}, 1)
+	if server != nil {
+		server.OnEvent = func(e dhcp.Event) {
+			s.post(ctx, func() { s.event("dhcp-"+string(e.Kind), nil) })
+			if e.Kind == dhcp.Acknowledged {
+				select {
+				case acknowledged <- struct{}{}:
+				default:
+				}
+			}
+		}
+		go func() {
+			if err := server.Serve(ctx); err != nil && ctx.Err() == nil {
+				s.post(ctx, func() { s.log.Error("DHCP ended", "err", err) })
+			}
+		}()
+	}
+	// Closing a packet socket waits for the kernel's readers, some milliseconds.
+	go s.announce(ctx)
+	if s.state.Reachable.IsZero() {
+		go s.awaitGuest(ctx, s.state.Plan.TapAddress, acknowledged)
+	}
+}
+
+// announce corrects the caches of the LAN's machines, now that the guest's
+// route stands. An announcement that fails costs them a look-up.
+func (s *supervisor) announce(ctx context.Context) {
+	n := s.spec.Network
+	if n.Uplink == "" || n.ProxyARP == netplumb.ProxyOff {
+		return
+	}
+	if err := arp.Announce(ctx, n.Uplink, n.IP); err != nil {
+		s.log.Warn("address is not announced", "uplink", n.Uplink, "err", err)
+	}
+}
+
+// awaitGuest notes when the guest first answers at its address. It asks often
+// for a while, and often again when the guest has just been told its address.
+func (s *supervisor) awaitGuest(ctx context.Context, from netip.Addr, acknowledged <-chan struct{}) {
+	n := s.spec.Network
+	for {
+		round, cancel := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-acknowledged:
+				cancel()
+			case <-round.Done():
+			}
+		}()
+		err := arp.Await(round, n.Tap, n.MAC.HardwareAddr(), n.IP, from)
+		again := round.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil {
+			break
+		}
+		if !again {
+			if ctx.Err() == nil {
+				s.post(ctx, func() { s.log.Error("cannot watch for the guest", "err", err) })
+			}
+			return
+		}
+	}
+	now := time.Now().UTC()
+	s.post(ctx, func() {
+		s.state.Reachable = now
+		s.settle(s.save())
+		s.event(launcher.EventReachable, map[string]any{"ip": n.IP})
+	})
+}

@@ -1,0 +1,204 @@
+// Package supervisor looks after one VM: it prepares the host, starts QEMU,
+// speaks with its monitor, tells the guest its address, and takes everything
+// back when QEMU is gone, however it went.
+//
+// A supervisor owns nothing. QEMU holds its own descriptors and goes on if the
+// supervisor is killed; whatever must be known to carry on is in the VM's
+// folder before it is done. Adopt carries on.
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kvmrun/launcher"
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb"
+	"kvmrun/qmp"
+)
+
+// supervisor is one VM's. Its fields belong to the goroutine that runs Launch
+// or Adopt; others send it functions by tasks.
+type supervisor struct {
+	data    string
+	root    vmdir.Root
+	dir     vmdir.Dir
+	lock    *os.File // open for as long as the VM is supervised
+	spec    launcher.Spec
+	state   launcher.State
+	starter *starter
+	journal *vmdir.Journal
+	host    *netplumb.Host
+	log     *slog.Logger
+
+	qemu    *child
+	monitor *qmp.Client
+	tasks   chan func()
+	unserve context.CancelFunc // ends what serve began
+}
+
+// Run waits for an order on the socket, carries it out, and stays until the
+// VM's QEMU is gone and everything is undone. What kept the VM from starting
+// goes to whoever gave the order, not into the returned error, which is about
+// the supervisor itself. Run owns the socket.
+func Run(socket *os.File) error {
+	starter, err := newStarter(socket)
+	if err != nil {
+		return err
+	}
+	order, lock, err := starter.order()
+	if errors.Is(err, io.EOF) {
+		return nil // there was nothing to do after all
+	}
+	if err != nil {
+		return err
+	}
+	s, err := open(order, lock, starter)
+	if err != nil {
+		starter.report(err, true)
+		return err
+	}
+	defer s.close()
+	if order.Mode == launcher.ModeAdopt {
+		return s.runAdopted()
+	}
+	return s.runLaunched(order.Detached)
+}
+
+// runLaunched brings the VM up and follows it to its end.
+func (s *supervisor) runLaunched(detached bool) error {
+	ctx, cancel := s.starter.watch(detached)
+	failure := launcher.During("start "+s.dir.Name, s.launch(ctx))
+	givenUp := ctx.Err() != nil
+	cancel()
+	if failure != nil {
+		undone := s.abandon(failure, givenUp)
+		s.starter.report(failure, true)
+		return undone
+	}
+	s.starter.report(nil, false)
+	return s.end(s.watch())
+}
+
+// runAdopted takes over a VM whose supervisor has ended. If QEMU has ended too,
+// it undoes what is left of the VM.
+func (s *supervisor) runAdopted() error {
+	err := s.dir.Read(vmdir.StateFile, &s.state)
+	if err == nil {
+		err = launcher.CheckVersions(s.dir, &s.spec, &s.state)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = s.adopt()
+	}
+	if err != nil {
+		s.starter.report(launcher.During("adopt "+s.dir.Name, err), true)
+		return err
+	}
+	if s.qemu == nil {
+		err := s.end(s.judge(false))
+		s.starter.report(err, true)
+		return err
+	}
+	s.starter.report(nil, false)
+	return s.end(s.watch())
+}
+
+// open reads the VM's folder.
+func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error) {
+	root, err := vmdir.At(o.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &supervisor{
+		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
+		tasks: make(chan func(), 16),
+	}
+	if s.log, err = openLog(s.dir); err != nil {
+		return nil, err
+	}
+	if err := s.dir.Read(vmdir.SpecFile, &s.spec); err != nil {
+		return nil, err
+	}
+	if err := launcher.CheckVersions(s.dir, &s.spec, &s.state); err != nil {
+		return nil, err
+	}
+	if s.journal, err = s.dir.OpenJournal(); err != nil {
+		return nil, err
+	}
+	s.host, err = netplumb.OpenHost(root.Net())
+	return s, err
+}
+
+// openLog sends this process's own words, a panic's among them, to the VM's
+// folder.
+func openLog(dir vmdir.Dir) (*slog.Logger, error) {
+	f, err := os.OpenFile(dir.File(vmdir.SupervisorLog), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	for _, standard := range []*os.File{os.Stdout, os.Stderr} {
+		if err := unix.Dup3(int(f.Fd()), int(standard.Fd()), 0); err != nil {
+			return nil, fmt.Errorf("log to %s: %w", f.Name(), err)
+		}
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)), nil
+}
+
+func (s *supervisor) close() {
+	_ = s.starter.close()
+	_ = s.journal.Close()
+	_ = s.host.Close()
+	_ = s.lock.Close()
+}
+
+// event writes one of kvmrun's own events. A full run directory must not end
+// the VM, so a failure is only logged.
+func (s *supervisor) event(name string, data any) {
+	if err := s.journal.Add(name, time.Now(), data); err != nil {
+		s.log.Error("event is lost", "event", name, "err", err)
+	}
+}
+
+// move changes the phase and writes it down.
+func (s *supervisor) move(to launcher.Phase) error {
+	if s.state.Phase == to {
+		return nil
+	}
+	if err := s.state.Move(to); err != nil {
+		return err
+	}
+	return s.save()
+}
+
+// save writes the state down.
+func (s *supervisor) save() error {
+	if err := s.dir.Write(vmdir.StateFile, &s.state); err != nil {
+		return fmt.Errorf("write the VM's state: %w", err)
+	}
+	return nil
+}
+
+// settle is for writes to the VM's folder that the VM must not depend on.
+func (s *supervisor) settle(err error) {
+	if err != nil {
+		s.log.Error("the VM's folder is out of date", "err", err)
+	}
+}
+
+// post hands a function to the supervisor's own goroutine. It gives up when
+// the context ends.
+func (s *supervisor) post(ctx context.Context, task func()) {
+	select {
+	case s.tasks <- task:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,116 @@
+package supervisor
+
+import (
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"kvmrun/launcher"
+	"kvmrun/qmp"
+)
+
+// busyTime is how long after its start a VM keeps its supervisor busy, roughly.
+const busyTime = 5 * time.Second
+
+// trimInterval is how often the console's log is held against its bound.
+const trimInterval = 30 * time.Second
+
+// rest gives back the memory that bringing the VM up took: from here on little
+// happens, and there may be hundreds of supervisors.
+func rest() {
+	debug.SetGCPercent(20)
+	debug.FreeOSMemory()
+}
+
+// watch follows the VM until its QEMU is gone, and returns why it ended if
+// that was not as it should be.
+func (s *supervisor) watch() error {
+	events := s.monitor.Subscribe(64)
+	shutdown := false
+	quiet := time.After(busyTime)
+	trim := time.NewTicker(trimInterval)
+	defer trim.Stop()
+	for {
+		select {
+		case e, ok := <-events.C:
+			if !ok {
+				events.C = nil // the monitor is gone; QEMU follows
+				continue
+			}
+			shutdown = shutdown || e.Event == "SHUTDOWN"
+			s.note(e)
+		case task := <-s.tasks:
+			task()
+		case <-quiet:
+			rest()
+		case <-trim.C:
+			s.settle(s.dir.TrimConsole())
+		case <-s.qemu.done:
+			s.drain(events, &shutdown)
+			return s.judge(shutdown)
+		}
+	}
+}
+
+// drain takes what QEMU said last.
+func (s *supervisor) drain(events *qmp.Subscription, shutdown *bool) {
+	if events.C == nil {
+		return
+	}
+	for e := range events.C {
+		*shutdown = *shutdown || e.Event == "SHUTDOWN"
+		s.note(e)
+	}
+}
+
+// note writes an event of QEMU's down and follows it.
+func (s *supervisor) note(e qmp.Event) {
+	var data any
+	if len(e.Data) > 0 {
+		data = e.Data
+	}
+	when := time.Unix(e.Timestamp.Seconds, e.Timestamp.Microseconds*int64(time.Microsecond/time.Nanosecond))
+	if err := s.journal.Add(e.Event, when, data); err != nil {
+		s.log.Error("event is lost", "event", e.Event, "err", err)
+	}
+	switch e.Event {
+	case "STOP":
+		s.follow(launcher.Paused)
+	case "RESUME":
+		s.follow(launcher.Running)
+	case "SHUTDOWN":
+		// QEMU takes a while yet to give up its tap, and closing packet
+		// sockets takes as long: side by side they take it once.
+		s.unserve()
+		s.follow(launcher.Stopping)
+	}
+}
+
+// follow moves to a phase that QEMU is in already. QEMU stops its processors
+// once more while it shuts down, which is no pause.
+func (s *supervisor) follow(to launcher.Phase) {
+	if s.state.Phase == launcher.Stopping {
+		return
+	}
+	s.settle(s.move(to))
+}
+
+// judge tells whether QEMU's end was as it should be: it was asked for, or
+// QEMU itself called it a shutdown and said nothing else on its way out.
+func (s *supervisor) judge(shutdown bool) error {
+	if reason, asked := s.dir.StopAsked(); asked {
+		if reason != "" {
+			return errors.New(reason)
+		}
+		return nil
+	}
+	switch {
+	case s.qemu == nil:
+		return errors.New("QEMU and its supervisor have ended")
+	case s.qemu.known && s.qemu.exit != "":
+		return s.explainExit()
+	case s.qemu.known || shutdown:
+		return nil
+	}
+	return errors.New("QEMU ended without a word")
+}
