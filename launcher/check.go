@@ -1,0 +1,127 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"kvmrun/launcher/qemu"
+	"kvmrun/netplumb"
+	"kvmrun/netplumb/hostcheck"
+)
+
+// Check is one thing that was looked at on this host.
+type Check struct {
+	VM     string           `json:"vm,omitempty"` // whose network it belongs to
+	Name   string           `json:"name"`
+	Status hostcheck.Status `json:"status"`
+	Want   string           `json:"want,omitempty"`
+	Have   string           `json:"have"`
+	Remedy string           `json:"remedy,omitempty"`
+}
+
+// CheckHost reviews this host: what would get in the way of VMs, and whether
+// the network of each VM is as it should be. It changes nothing.
+func (l *Launcher) CheckHost(ctx context.Context, qemuProgram string) ([]Check, error) {
+	host, err := netplumb.OpenHost(l.root.Net())
+	if err != nil {
+		return nil, during("check the host", err)
+	}
+	defer func() { _ = host.Close() }()
+	uplink, err := host.DefaultUplink()
+	if err != nil {
+		return nil, during("check the host", err)
+	}
+	checks := []Check{checkQEMU(ctx, qemuProgram), checkKVM(), checkUplink(uplink)}
+	looked := hostcheck.Host{Uplink: uplink, TapPrefix: tapPrefix}
+	for _, r := range looked.Check() {
+		checks = append(checks, Check{Name: r.Name, Status: r.Status, Have: r.Seen, Remedy: r.Remedy})
+	}
+	vms, err := l.checkVMs(host)
+	return append(checks, vms...), during("check the host", err)
+}
+
+// checkVMs holds each VM's plan against the host.
+func (l *Launcher) checkVMs(host *netplumb.Host) ([]Check, error) {
+	names, err := l.root.Names()
+	if err != nil {
+		return nil, err
+	}
+	var checks []Check
+	for _, name := range names {
+		vm, err := l.look(l.root.Dir(name))
+		if err != nil || vm.State == Failed || vm.Details.Plan == nil {
+			continue // it ends just now, or has ended
+		}
+		checks = append(checks, checkSupervision(vm))
+		for _, f := range vm.Details.Plan.Review(host) {
+			c := Check{VM: name, Name: f.Step, Status: hostcheck.OK, Want: f.Want, Have: f.Have, Remedy: f.Remedy}
+			if !f.OK {
+				c.Status = hostcheck.Fail
+			}
+			checks = append(checks, c)
+		}
+	}
+	return checks, nil
+}
+
+func checkSupervision(vm Details) Check {
+	c := Check{VM: vm.Name, Name: "supervisor", Status: hostcheck.OK, Want: "supervised", Have: "supervised"}
+	switch {
+	case vm.State == Dead:
+		c.Status, c.Have, c.Remedy = hostcheck.Fail, vm.Reason, "kvmrun stop "+vm.Name
+	case !vm.Supervised:
+		c.Status, c.Have = hostcheck.Fail, "nobody answers DHCP or cleans up"
+	}
+	return c
+}
+
+func checkUplink(uplink string) Check {
+	if uplink == "" {
+		return Check{Name: "uplink", Status: hostcheck.Warn,
+			Have: "there is no default route: guests reach this host and one another only", Remedy: "kvmrun start --uplink INTERFACE …"}
+	}
+	return Check{Name: "uplink", Status: hostcheck.OK, Have: uplink}
+}
+
+func checkKVM() Check {
+	if err := qemu.CheckKVM(); err != nil {
+		return Check{Name: "kvm", Status: hostcheck.Warn,
+			Have:   fmt.Sprintf("%v: guests are emulated by TCG, many times slower", err),
+			Remedy: "modprobe kvm_intel || modprobe kvm_amd # and switch virtualisation on in the firmware"}
+	}
+	return Check{Name: "kvm", Status: hostcheck.OK, Have: qemu.KVMDevice + " works"}
+}
+
+// oldestQEMU is the first major version that kvmrun's arguments suit.
+const oldestQEMU = 7
+
+var qemuVersion = regexp.MustCompile(`version (\d+)\.(\d+)`)
+
+// checkQEMU asks the program for its version.
+func checkQEMU(ctx context.Context, program string) Check {
+	const install = "apt install qemu-system-x86"
+	c := Check{Name: "qemu", Status: hostcheck.Fail, Remedy: install}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if err != nil {
+		c.Have = err.Error()
+		return c
+	}
+	found := qemuVersion.FindSubmatch(out)
+	if found == nil {
+		c.Have = program + " does not tell its version"
+		return c
+	}
+	c.Have = string(found[1]) + "." + string(found[2])
+	if major, _ := strconv.Atoi(string(found[1])); major < oldestQEMU {
+		c.Want = "7.2 or newer"
+		return c
+	}
+	c.Status, c.Remedy = hostcheck.OK, ""
+	return c
+}

@@ -1,0 +1,237 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"kvmrun/images"
+	"kvmrun/launcher/qemu"
+	"kvmrun/netplumb"
+	"kvmrun/netplumb/resolver"
+)
+
+// draft is a Spec on its way to completion: checked against the host, but
+// with nothing reserved yet. Name, address and user ID may still be open.
+type draft struct {
+	spec  Spec
+	base  string       // what a name is made from
+	pool  netip.Prefix // what an address is chosen from
+	notes []string     // what the user may not expect
+	host  *netplumb.Host
+	facts netplumb.Facts
+}
+
+// draft completes the Spec as far as looking goes. It changes nothing.
+func (l *Launcher) draft(spec Spec) (*draft, error) {
+	d := &draft{spec: spec}
+	d.spec.setDefaults()
+	if err := d.spec.check(); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.chooseAccel} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	host, err := netplumb.OpenHost(l.root.Net())
+	if err != nil {
+		return nil, err
+	}
+	d.host = host
+	if err := d.findNetwork(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *draft) close() { _ = d.host.Close() }
+
+func (d *draft) note(format string, args ...any) {
+	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+}
+
+// findQEMU makes the program's name an absolute path.
+func (d *draft) findQEMU() error {
+	path, err := exec.LookPath(d.spec.QEMU)
+	if err != nil {
+		return fail(KindHost, "install it (Debian: apt install qemu-system-x86), or name another by --qemu",
+			"QEMU is not here: %s: %w", d.spec.QEMU, errors.Unwrap(err))
+	}
+	d.spec.QEMU, err = filepath.Abs(path)
+	return err
+}
+
+// findDnsmasq makes sure that there is a dnsmasq if one is wanted.
+func (d *draft) findDnsmasq() error {
+	if d.spec.Network.DHCP != DHCPDnsmasq {
+		return nil
+	}
+	if _, err := exec.LookPath("dnsmasq"); err != nil {
+		return fail(KindHost, "install it (Debian: apt install dnsmasq-base), or leave --dhcp dnsmasq out", "dnsmasq is not here")
+	}
+	return nil
+}
+
+// findImages makes paths absolute and looks at what they name.
+func (d *draft) findImages() error {
+	s := &d.spec
+	seen := make(map[images.ID]string)
+	for i := range s.Disks {
+		disk := &s.Disks[i]
+		if err := absolute(&disk.Path); err != nil {
+			return err
+		}
+		id, err := d.examine(disk)
+		if err != nil {
+			return err
+		}
+		if first, twice := seen[id]; twice && !disk.Ephemeral {
+			return fail(KindImageInUse, "give each disk an image of its own", "%s and %s are one image", first, disk.Path)
+		}
+		seen[id] = disk.Path
+	}
+	for _, file := range []*string{&s.Boot.Kernel, &s.Boot.Initrd} {
+		if err := absolute(file); err != nil {
+			return err
+		}
+		if err := readable(*file); err != nil {
+			return err
+		}
+	}
+	d.base = "vm"
+	if image := s.image(); image != "" {
+		d.base = nameFor(image)
+	}
+	return nil
+}
+
+// examine finds out what a disk's image is.
+func (d *draft) examine(disk *Disk) (images.ID, error) {
+	chain, err := OpenDisk(*disk, d.spec.AllowBacking)
+	if err != nil {
+		return images.ID{}, err
+	}
+	disk.Format = chain.Layers[0].Format
+	return chain.ID(), chain.Close()
+}
+
+// maxFileName is what the common file systems let a file be called, in bytes.
+const maxFileName = unix.NAME_MAX
+
+// absolute makes a path absolute; an empty one stays empty.
+func absolute(path *string) (err error) {
+	if len(filepath.Base(*path)) > maxFileName || len(*path) >= unix.PathMax {
+		return fail(KindImage, "check the path", "%.40q… has %d characters, which no file's name can have", *path, len(*path))
+	}
+	if *path != "" {
+		*path, err = filepath.Abs(*path)
+	}
+	return err
+}
+
+// readable checks a kernel or an initrd.
+func readable(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(KindImage, "check the path", "%s does not exist", path)
+	case err != nil:
+		return &Error{Kind: KindImage, Err: err}
+	case !info.Mode().IsRegular():
+		return fail(KindImage, "name a file", "%s is not a regular file", path)
+	case info.Size() == 0:
+		return fail(KindImage, "name another", "%s is empty", path)
+	}
+	return nil
+}
+
+// OpenDisk opens a disk's chain of images, and makes sure that nobody's QEMU
+// has it in a way that excludes ours. An ephemeral disk is only read.
+func OpenDisk(d Disk, allowBacking bool) (*images.Chain, error) {
+	chain, err := images.Open(d.Path, images.Options{
+		Format: d.Format, ReadOnly: d.Ephemeral, AllowBacking: allowBacking,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := chain.CheckUnused(); err != nil {
+		_ = chain.Close()
+		if errors.Is(err, images.ErrInUse) {
+			err = ErrImageInUse(d)
+		}
+		return nil, err
+	}
+	return chain, nil
+}
+
+// ErrImageInUse explains QEMU's lock on an image.
+func ErrImageInUse(d Disk) error {
+	advice := "stop the other VM, or start every VM that uses the image with --ephemeral, which only reads it"
+	return fail(KindImageInUse, advice,
+		"%s is in use by another QEMU, which holds its lock so that two guests cannot ruin the disk", d.Path)
+}
+
+// chooseAccel takes KVM where it works.
+func (d *draft) chooseAccel() error {
+	s := &d.spec
+	if s.Accel == qemu.TCG {
+		return nil
+	}
+	err := qemu.CheckKVM()
+	switch {
+	case err == nil:
+		s.Accel = qemu.KVM
+	case s.Accel == qemu.KVM:
+		return &Error{Kind: KindHost, Err: fmt.Errorf("KVM does not work here: %w", err),
+			Advice: "leave --accel out to emulate the processor by TCG, which is many times slower"}
+	default:
+		s.Accel = qemu.TCG
+		d.note("KVM does not work here (%v): the processor is emulated by TCG, which is many times slower", err)
+	}
+	return nil
+}
+
+// preview chooses what is open without reserving it, for --dry-run.
+func (l *Launcher) preview(d *draft) error {
+	if err := l.chooseName(d, false); err != nil {
+		return err
+	}
+	return l.chooseRest(d)
+}
+
+// NetConfig is the network that a completed Spec asks of the host.
+func (s *Spec) NetConfig() netplumb.Config {
+	n := s.Network
+	return netplumb.Config{
+		Address: n.IP, Subnet: n.Subnet, Gateway: n.Gateway, MAC: n.MAC,
+		Tap: n.Tap, Alias: "kvmrun " + s.Name + " " + s.UUID,
+		Uplink: n.Uplink, ProxyARP: n.ProxyARP, MTU: n.MTU, Queues: 1,
+		VnetHdr: n.Form == qemu.FormNetdev && qemu.IsVirtio(n.Model),
+		TapUID:  int(s.RunAs.UID), TapGID: int(s.RunAs.GID),
+	}
+}
+
+// dns fills in the name servers to tell the guest.
+func (d *draft) dns() {
+	n := &d.spec.Network
+	if n.DHCP == DHCPOff || len(n.DNS) > 0 {
+		return
+	}
+	servers, err := resolver.Read("/")
+	if err != nil || len(servers.Servers) == 0 {
+		d.note("this host knows no name server that a guest could reach; name one by --dns")
+		return
+	}
+	n.DNS, n.Search = servers.Servers, servers.Search
+}

@@ -1,0 +1,166 @@
+package launcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"kvmrun/images"
+	"kvmrun/netplumb"
+)
+
+// Kind sorts failures by what a caller would do about them. Each has its own
+// exit status on the command line.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindInternal   Kind = "internal"   // none of the others
+	KindUsage      Kind = "usage"      // a value that cannot be meant
+	KindNotFound   Kind = "not-found"  // no VM of that name
+	KindExists     Kind = "exists"     // the name is taken
+	KindPermission Kind = "permission" // not root, or a file that root may not use
+	KindHost       Kind = "host"       // the host lacks something: QEMU, /dev/net/tun, KVM
+	KindImage      Kind = "image"      // the disk image cannot be used
+	KindImageInUse Kind = "image-used" // the disk image is in use
+	KindAddress    Kind = "address"    // the address is malformed, outside, reserved or taken
+	KindNetwork    Kind = "network"    // the subnet or the uplink does not fit this host
+	KindQEMU       Kind = "qemu"       // QEMU ended, or never spoke
+	KindTimeout    Kind = "timeout"    // the condition was not met in time
+	KindStorage    Kind = "storage"    // the run or data directory cannot be written
+	KindEnded      Kind = "ended"      // the VM ended before the condition was met
+	KindCanceled   Kind = "canceled"   // the caller gave up, as by Ctrl-C
+)
+
+// Error is a failure with its kind and, where there is one, the way out.
+type Error struct {
+	Kind   Kind
+	Op     string // what was attempted, on what: "start web"
+	Err    error  // why it failed
+	Advice string // what to do; may be empty
+}
+
+// Error is one line: what was attempted, why it failed, what to do.
+func (e *Error) Error() string {
+	text := e.Err.Error()
+	if e.Op != "" {
+		text = e.Op + ": " + text
+	}
+	if e.Advice != "" {
+		text += "; " + e.Advice
+	}
+	return text
+}
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf is the kind of any error of this package's.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return classify(err)
+}
+
+// fail makes an Error from a formatted cause.
+func fail(kind Kind, advice, format string, args ...any) *Error {
+	return &Error{Kind: kind, Err: fmt.Errorf(format, args...), Advice: advice}
+}
+
+// during says what was attempted when err happened. An Error keeps its kind
+// and advice; any other error is sorted by its cause.
+func during(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		if e.Op != "" {
+			return err
+		}
+		return &Error{Kind: e.Kind, Op: op, Err: e.Err, Advice: e.Advice}
+	}
+	if hasAdvice(err) {
+		return &Error{Kind: classify(err), Op: op, Err: err}
+	}
+	kind := classify(err)
+	return &Error{Kind: kind, Op: op, Err: err, Advice: wayOut[kind]}
+}
+
+// hasAdvice tells whether an error of the packages below says by itself what
+// to do.
+func hasAdvice(err error) bool {
+	var image *images.Error
+	return errors.As(err, &image) || errors.Is(err, netplumb.ErrPermission)
+}
+
+// wayOut is the advice for failures of the system's own, which bring none.
+var wayOut = map[Kind]string{
+	KindStorage:    "free some space, or choose other folders by --run-dir and --data-dir",
+	KindPermission: "run it by sudo",
+}
+
+// During is during for the supervisor.
+func During(op string, err error) error { return during(op, err) }
+
+// classify sorts the errors of the packages below.
+func classify(err error) Kind {
+	var image *images.Error
+	switch {
+	case errors.As(err, &image):
+		if errors.Is(err, images.ErrPermission) {
+			return KindPermission
+		}
+		if errors.Is(err, images.ErrInUse) {
+			return KindImageInUse
+		}
+		return KindImage
+	case errors.Is(err, context.Canceled):
+		return KindCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return KindTimeout
+	case errors.Is(err, netplumb.ErrNoTun):
+		return KindHost
+	case errors.Is(err, netplumb.ErrPermission):
+		return KindPermission
+	case errors.Is(err, netplumb.ErrAddressInvalid), errors.Is(err, netplumb.ErrAddressOnHost), errors.Is(err, netplumb.ErrAddressRouted),
+		errors.Is(err, netplumb.ErrSubnetFull):
+		return KindAddress
+	case errors.Is(err, netplumb.ErrSubnetOverlap), errors.Is(err, netplumb.ErrNoUplink),
+		errors.Is(err, netplumb.ErrTapExists):
+		return KindNetwork
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+		return KindStorage
+	case errors.Is(err, fs.ErrPermission):
+		return KindPermission
+	}
+	return KindInternal
+}
+
+// errorText is an Error on its way from the supervisor to whoever waits.
+type errorText struct {
+	Kind   Kind   `json:"kind"`
+	Op     string `json:"op,omitempty"`
+	Text   string `json:"error"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// MarshalJSON writes the error as an object with kind, op, error and advice.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(errorText{e.Kind, e.Op, e.Err.Error(), e.Advice})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. The cause is a plain text then.
+func (e *Error) UnmarshalJSON(text []byte) error {
+	var t errorText
+	if err := json.Unmarshal(text, &t); err != nil {
+		return err
+	}
+	*e = Error{Kind: t.Kind, Op: t.Op, Err: errors.New(t.Text), Advice: t.Advice}
+	return nil
+}

@@ -1,0 +1,181 @@
+package launcher
+
+import (
+	"errors"
+	"io/fs"
+	"runtime"
+	"sync"
+	"time"
+
+	"kvmrun/launcher/vmdir"
+)
+
+// VM is one VM as others see it: its Spec and State in short, checked against
+// the kernel.
+type VM struct {
+	Name       string    `json:"name"`
+	State      Phase     `json:"state"`
+	Reason     string    `json:"reason,omitempty"`
+	IP         string    `json:"ip"`
+	MAC        string    `json:"mac"`
+	Tap        string    `json:"tap"`
+	PID        int       `json:"pid"` // QEMU's; 0 if it does not run
+	Image      string    `json:"image"`
+	Started    time.Time `json:"started,omitzero"`
+	Reachable  time.Time `json:"reachable,omitzero"`
+	UUID       string    `json:"uuid"`
+	Supervised bool      `json:"supervised"`
+}
+
+// Details are everything that is known of a VM.
+type Details struct {
+	VM
+	Command []string `json:"command"` // QEMU's arguments, as it was started
+	Spec    Spec     `json:"spec"`
+	Details State    `json:"details"`
+	Dir     string   `json:"dir"`
+	Files   Files    `json:"files"`
+}
+
+// Files are the paths that a user may want of a VM's folder.
+type Files struct {
+	Monitor       string `json:"monitor"` // QMP; serves one client at a time
+	Console       string `json:"console"` // the serial port's socket
+	ConsoleLog    string `json:"console_log"`
+	Events        string `json:"events"`
+	QEMULog       string `json:"qemu_log"`
+	SupervisorLog string `json:"supervisor_log"`
+}
+
+// List returns the VMs in the order of their names, those that failed too if
+// failed is set. A VM that ends while it is looked at is left out.
+func (l *Launcher) List(failed bool) ([]VM, error) {
+	names, err := l.root.Names()
+	if err != nil {
+		return nil, during("list", err)
+	}
+	found := make([]*VM, len(names))
+	errs := make([]error, len(names))
+	each(len(names), func(i int) {
+		d, err := l.look(l.root.Dir(names[i]))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs[i] = during("list "+names[i], err)
+		case d.State != Failed || failed:
+			found[i] = &d.VM
+		}
+	})
+	vms := make([]VM, 0, len(names))
+	for _, vm := range found {
+		if vm != nil {
+			vms = append(vms, *vm)
+		}
+	}
+	return vms, errors.Join(errs...)
+}
+
+// Names lists all VMs there are, those that failed among them, in order.
+func (l *Launcher) Names() ([]string, error) {
+	names, err := l.root.Names()
+	return names, during("list", err)
+}
+
+// each calls do for 0 to n-1, as many at once as there are processors.
+func each(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	next := make(chan int, n)
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Inspect returns everything that is known of the VM.
+func (l *Launcher) Inspect(name string) (Details, error) {
+	d, err := l.dir(name)
+	if err != nil {
+		return Details{}, during("inspect "+printableName(name), err)
+	}
+	details, err := l.look(d)
+	return details, during("inspect "+printableName(name), err)
+}
+
+// look reads a VM's folder and holds what it says against the kernel.
+func (l *Launcher) look(d vmdir.Dir) (Details, error) {
+	var spec Spec
+	if err := d.Read(vmdir.SpecFile, &spec); err != nil {
+		return Details{}, damaged(d, err)
+	}
+	state := State{Phase: Starting}
+	if err := d.Read(vmdir.StateFile, &state); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Details{}, damaged(d, err)
+	}
+	if err := CheckVersions(d, &spec, &state); err != nil {
+		return Details{}, err
+	}
+	supervised, err := d.Supervised()
+	if err != nil {
+		return Details{}, err
+	}
+	alive := state.QEMU.Alive()
+	if state.Phase != Failed && !supervised && !alive {
+		state.Phase, state.Reason = Dead, "QEMU and its supervisor have ended"
+	}
+	v := VM{
+		Name: d.Name, State: state.Phase, Reason: state.Reason,
+		IP: spec.Network.IP.String(), MAC: spec.Network.MAC.String(), Tap: spec.Network.Tap,
+		Image: spec.image(), Started: state.Started, Reachable: state.Reachable,
+		UUID: spec.UUID, Supervised: supervised,
+	}
+	if alive {
+		v.PID = state.QEMU.PID
+	}
+	return Details{
+		VM: v, Command: state.Command, Spec: spec, Details: state, Dir: d.Path,
+		Files: Files{
+			Monitor: d.File(vmdir.MonitorSocket), Console: d.File(vmdir.ConsoleSocket),
+			ConsoleLog: d.File(vmdir.ConsoleLog), Events: d.File(vmdir.EventsFile),
+			QEMULog: d.File(vmdir.QEMULog), SupervisorLog: d.File(vmdir.SupervisorLog),
+		},
+	}, nil
+}
+
+// damaged says what to do about a record that cannot be read.
+func damaged(d vmdir.Dir, err error) error {
+	var e *vmdir.DamagedError
+	if errors.As(err, &e) {
+		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path}
+	}
+	return err
+}
+
+// CheckVersions refuses records that a newer kvmrun wrote.
+func CheckVersions(d vmdir.Dir, spec *Spec, state *State) error {
+	for _, file := range []struct {
+		name       string
+		has, knows int
+	}{{vmdir.SpecFile, spec.Version, SpecVersion}, {vmdir.StateFile, state.Version, StateVersion}} {
+		if file.has > file.knows {
+			return fail(KindStorage, "use the kvmrun that wrote it, or a newer one",
+				"%s has version %d; this kvmrun knows up to %d", d.File(file.name), file.has, file.knows)
+		}
+	}
+	return nil
+}
+
+// image is what the VM boots from, in one word.
+func (s *Spec) image() string {
+	if len(s.Disks) > 0 {
+		return s.Disks[0].Path
+	}
+	return s.Boot.Kernel
+}

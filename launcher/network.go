@@ -1,0 +1,117 @@
+package launcher
+
+import (
+	"errors"
+	"net/netip"
+
+	"kvmrun/netplumb"
+)
+
+// DefaultSubnet holds the guests unless they are told otherwise.
+var DefaultSubnet = netip.MustParsePrefix("10.254.254.0/24")
+
+// defaultMTU is Ethernet's, in bytes, for VMs without an uplink.
+const defaultMTU = 1500
+
+// NoUplink is the name by which --uplink asks for none.
+const NoUplink = "none"
+
+// findNetwork settles uplink, subnet, gateway and MTU, and checks an address
+// that was asked for.
+func (d *draft) findNetwork() error {
+	for _, step := range []func() error{d.findUplink, d.findSubnet, d.checkSubnet, d.checkAddress} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	d.dns()
+	return nil
+}
+
+// findUplink takes the interface of the default route unless one was named.
+func (d *draft) findUplink() (err error) {
+	n := &d.spec.Network
+	switch n.Uplink {
+	case NoUplink:
+		n.Uplink = ""
+	case "":
+		if n.Uplink, err = d.host.DefaultUplink(); err != nil {
+			return err
+		}
+		if n.Uplink == "" {
+			d.note("this host has no default route, so there is no uplink: guests reach this host and one another only (choose one by --uplink)")
+		}
+	}
+	d.facts, err = d.host.Facts(n.Uplink, n.Gateway)
+	if errors.Is(err, netplumb.ErrNoUplink) {
+		return &Error{Kind: KindNetwork, Err: err, Advice: "see ip link, or use --uplink none"}
+	}
+	if n.MTU == 0 {
+		n.MTU = d.facts.Uplink.MTU
+	}
+	setDefault(&n.MTU, defaultMTU)
+	return err
+}
+
+// findSubnet settles in which of the two situations the guest is. In a LAN of
+// the uplink's it takes that LAN's mask, and this host as its gateway, whatever
+// part of the LAN the addresses are chosen from. Otherwise the subnet is
+// kvmrun's own and its first address the gateway.
+func (d *draft) findSubnet() error {
+	n := &d.spec.Network
+	if !n.Subnet.IsValid() {
+		n.Subnet = DefaultSubnet
+		if lan, ok := d.facts.LAN(n.IP); n.IP.IsValid() && ok {
+			n.Subnet = lan.Prefix
+		}
+	}
+	if err := netplumb.CheckSubnetPrefix(n.Subnet); err != nil {
+		return &Error{Kind: KindAddress, Err: err, Advice: "choose another by --subnet"}
+	}
+	d.pool = n.Subnet
+	gateway := netplumb.DefaultGateway(n.Subnet)
+	if lan, ok := d.facts.LAN(n.Subnet.Addr()); ok && lan.Prefix.Bits() <= n.Subnet.Bits() {
+		n.Subnet, gateway = lan.Prefix, lan.Host
+		if err := d.checkLAN(lan); err != nil {
+			return err
+		}
+	}
+	setDefault(&n.Gateway, gateway)
+	if !n.Gateway.IsValid() {
+		return fail(KindAddress, "choose a larger one by --subnet", "subnet %s has no room for guests and their gateway", n.Subnet)
+	}
+	return nil
+}
+
+// checkLAN keeps guests off addresses that are others' on a LAN: this host
+// knows few of its neighbours, so it does not choose among all of them, and the
+// one that it does know is its router.
+func (d *draft) checkLAN(lan netplumb.LAN) error {
+	n := d.spec.Network
+	if !n.IP.IsValid() && d.pool == lan.Prefix {
+		return fail(KindAddress, "name one by --ip, or a part of the LAN that is yours to give by --subnet",
+			"other machines have addresses in %s too, so none is chosen there", lan.Prefix)
+	}
+	route, found, err := d.host.DefaultRoute()
+	if err == nil && found && route.Router == n.IP && n.IP.IsValid() {
+		return fail(KindAddress, "choose another by --ip", "%s is this host's router", n.IP)
+	}
+	return err
+}
+
+func (d *draft) checkSubnet() error {
+	n := d.spec.Network
+	return d.host.CheckSubnet(n.Subnet, n.Uplink)
+}
+
+// checkAddress checks an address that was asked for; another is chosen later.
+func (d *draft) checkAddress() error {
+	n := d.spec.Network
+	if !n.IP.IsValid() {
+		return nil
+	}
+	if err := netplumb.CheckAddress(n.IP, n.Subnet, n.Gateway); err != nil {
+		return &Error{Kind: KindAddress, Err: err, Advice: "choose another by --ip, or another subnet by --subnet"}
+	}
+	return nil
+}

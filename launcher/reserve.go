@@ -1,0 +1,192 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb"
+)
+
+// Leases are named by what they are of.
+const (
+	leaseIP  = "ip-"
+	leaseUID = "uid-"
+)
+
+// reserve chooses what is still open (name, address, user ID), writes the
+// completed Spec into a folder of its own and leases the rest, all under the
+// run directory's lock, so that any number of starts at the same instant
+// choose apart. The folder comes back supervised: the caller holds its lock
+// and hands it to a supervisor. If anything fails, nothing is left.
+func (l *Launcher) reserve(d *draft) (dir vmdir.Dir, lock *os.File, err error) {
+	guard, err := l.root.Lock()
+	if err != nil {
+		return dir, nil, err
+	}
+	defer func() { _ = guard.Close() }()
+
+	if err := l.chooseName(d, true); err != nil {
+		return dir, nil, err
+	}
+	dir = l.root.Dir(d.spec.Name)
+	if err := dir.Create(); err != nil {
+		return dir, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Release(l.root, &d.spec))
+		}
+	}()
+	if lock, err = dir.Supervise(); err != nil {
+		return dir, nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Close()
+		}
+	}()
+	if err = l.chooseRest(d); err != nil {
+		return dir, nil, err
+	}
+	for _, resource := range d.spec.leases() {
+		if err = l.root.Lease(resource, d.spec.Name); err != nil {
+			return dir, nil, err
+		}
+	}
+	err = dir.Write(vmdir.SpecFile, d.spec)
+	return dir, lock, err
+}
+
+// leases are the resources that a completed Spec has for itself.
+func (s *Spec) leases() []string {
+	return []string{
+		leaseIP + s.Network.IP.String(),
+		leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10),
+	}
+}
+
+// ReleaseLeases gives back what a VM had for itself. Its folder stays.
+func ReleaseLeases(root vmdir.Root, s *Spec) error {
+	var errs []error
+	for _, resource := range s.leases() {
+		errs = append(errs, root.Release(resource, s.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// Release gives back a VM's leases and removes its folder.
+func Release(root vmdir.Root, s *Spec) error {
+	return errors.Join(ReleaseLeases(root, s), root.Dir(s.Name).Remove())
+}
+
+// chooseName settles the name. The record of a VM that failed gives way to a
+// new VM of that name, and is removed if replace is set.
+func (l *Launcher) chooseName(d *draft, replace bool) error {
+	if d.spec.Name == "" {
+		d.spec.Name = freeName(d.base, func(name string) bool { return l.root.Dir(name).Exists() })
+		return nil
+	}
+	dir := l.root.Dir(d.spec.Name)
+	if !dir.Exists() {
+		return nil
+	}
+	was, err := l.look(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && was.State != Failed {
+		return fail(KindExists, "choose another by --name, or stop it",
+			"there is a VM %s already (%s)", d.spec.Name, was.State)
+	}
+	if replace {
+		return dir.Remove()
+	}
+	return nil
+}
+
+// chooseRest settles address, MAC, tap and user ID of a VM that has a name.
+func (l *Launcher) chooseRest(d *draft) error {
+	s := &d.spec
+	if s.UUID == "" {
+		s.UUID = uuid.NewString()
+	}
+	if err := l.chooseAddress(d); err != nil {
+		return err
+	}
+	setDefault(&s.Network.MAC, netplumb.MACFor(s.Network.IP))
+	if s.Network.Tap == "" {
+		s.Network.Tap = tapName(s.Name)
+	}
+	return l.chooseUser(s)
+}
+
+// chooseAddress takes the address that was asked for, or the next free one of
+// the pool, counting upward.
+func (l *Launcher) chooseAddress(d *draft) error {
+	n := &d.spec.Network
+	if n.IP.IsValid() {
+		if vm := l.root.Holder(leaseIP + n.IP.String()); vm != "" && vm != d.spec.Name {
+			return fail(KindAddress, "choose another by --ip", "address %s is in use by VM %s", n.IP, vm)
+		}
+		return d.host.CheckAddressFree(n.IP)
+	}
+	leased, err := l.root.Leased(leaseIP)
+	if err != nil {
+		return err
+	}
+	taken := func(ip netip.Addr) bool {
+		text := ip.String()
+		if leased[text] && l.root.Holder(leaseIP+text) != "" {
+			return true
+		}
+		return d.host.CheckAddressFree(ip) != nil
+	}
+	n.IP, err = netplumb.NextFree(d.pool, n.Gateway, taken)
+	return err
+}
+
+// chooseUser gives the VM a user ID that no other VM here has. It begins at a
+// place drawn from the UUID, so that VMs of other run directories on the same
+// machine hardly ever get the same.
+func (l *Launcher) chooseUser(s *Spec) error {
+	if s.RunAs.UID != 0 {
+		return nil
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(s.UUID))
+	for n := range l.uids.Count {
+		uid := l.uids.First + (hash.Sum32()%l.uids.Count+n)%l.uids.Count
+		if l.root.Holder(leaseUID+strconv.FormatUint(uint64(uid), 10)) == "" {
+			s.RunAs = Credentials{UID: uid, GID: uid}
+			return nil
+		}
+	}
+	return fail(KindHost, "give a wider range by --uids", "every user ID from %d on is taken", l.uids.First)
+}
+
+// maxIfName is IFNAMSIZ without the terminating zero (linux/if.h).
+const maxIfName = 15
+
+// tapPrefix begins the name of every tap of kvmrun.
+const tapPrefix = "kr-"
+
+// tapName makes an interface name that tells whose it is: kr- and the VM's
+// name, or as much of it as fits and a hash of the whole.
+func tapName(name string) string {
+	const prefix = tapPrefix
+	if len(prefix)+len(name) <= maxIfName {
+		return prefix + name
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(name))
+	tail := fmt.Sprintf("-%05x", hash.Sum32()&0xfffff)
+	return prefix + name[:maxIfName-len(prefix)-len(tail)] + tail
+}

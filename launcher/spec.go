@@ -1,0 +1,80 @@
+package launcher
+
+import (
+	"net/netip"
+
+	"kvmrun/images"
+	"kvmrun/launcher/qemu"
+	"kvmrun/netplumb"
+)
+
+// SpecVersion is the version of Spec that this kvmrun writes. A Spec of a
+// higher version is refused, never misread.
+const SpecVersion = 1
+
+// Spec is one VM as it was asked for: the same for flags, files, the Go API
+// and the state on disk. The zero value of a field leaves the choice to
+// kvmrun; a completed Spec has no choices left in it.
+type Spec struct {
+	Version int    `json:"version"`
+	Name    string `json:"name"`
+	UUID    string `json:"uuid"`
+
+	Disks        []Disk `json:"disks,omitempty"`
+	AllowBacking bool   `json:"allow_backing,omitempty"`
+	Boot         Boot   `json:"boot,omitzero"`
+
+	Machine string `json:"machine"` // q35, pc or microvm
+	Accel   string `json:"accel"`   // auto, kvm or tcg
+	CPU     string `json:"cpu,omitempty"`
+	CPUs    int    `json:"cpus"`
+	Memory  int64  `json:"memory"` // bytes
+
+	Network Network `json:"network"`
+
+	QEMU  string      `json:"qemu"` // the program
+	RunAs Credentials `json:"run_as"`
+	Extra []string    `json:"extra,omitempty"` // appended to QEMU's arguments
+}
+
+// Disk is a disk image that the VM gets as a virtio disk.
+type Disk struct {
+	Path      string        `json:"path"`
+	Format    images.Format `json:"format,omitempty"`
+	Ephemeral bool          `json:"ephemeral,omitempty"` // writes are thrown away
+}
+
+// Boot is a kernel that QEMU loads by itself.
+type Boot struct {
+	Kernel string `json:"kernel,omitempty"`
+	Initrd string `json:"initrd,omitempty"`
+	Append string `json:"append,omitempty"`
+}
+
+// DHCP says who tells the guest its address.
+type DHCP string
+
+// The ways to tell a guest its address.
+const (
+	DHCPBuiltin DHCP = "builtin" // the supervisor
+	DHCPDnsmasq DHCP = "dnsmasq" // a real dnsmasq of its own
+	DHCPOff     DHCP = "off"     // nobody
+)
+
+// Network is the VM's one routed address and the card that has it.
+type Network struct {
+	IP       netip.Addr        `json:"ip"`
+	Subnet   netip.Prefix      `json:"subnet"`
+	Gateway  netip.Addr        `json:"gateway"`
+	MAC      netplumb.MAC      `json:"mac"`
+	Uplink   string            `json:"uplink"` // "" for none
+	NoUplink bool              `json:"no_uplink,omitempty"`
+	ProxyARP netplumb.ProxyARP `json:"proxy_arp"`
+	Tap      string            `json:"tap"`
+	Model    string            `json:"model"`
+	Form     qemu.NetForm      `json:"net_form"`
+	DHCP     DHCP              `json:"dhcp"`
+	DNS      []netip.Addr      `json:"dns,omitempty"`
+	Search   []string          `json:"search,omitempty"`
+	MTU      int               `json:"mtu"` // bytes
+}

@@ -1,0 +1,64 @@
+package launcher
+
+import (
+	"fmt"
+	"time"
+
+	"kvmrun/launcher/process"
+	"kvmrun/netplumb"
+)
+
+// Phase is where a VM is in its life.
+type Phase string
+
+// The phases. A VM that ended as it was asked to has none: its folder is gone.
+const (
+	Starting Phase = "starting" // the host is being prepared, QEMU comes up
+	Running  Phase = "running"  // QEMU executes the guest
+	Paused   Phase = "paused"   // QEMU is there, the guest stands still
+	Stopping Phase = "stopping" // QEMU was asked to end, or has ended
+	Failed   Phase = "failed"   // over; Reason says why; only the record is left
+	// Dead is never written down: it is what others see when QEMU has ended
+	// and no supervisor has been there to clean up.
+	Dead Phase = "dead"
+)
+
+// moves are the legal steps from phase to phase.
+var moves = map[Phase][]Phase{
+	"":       {Starting},
+	Starting: {Running, Paused, Stopping, Failed},
+	Running:  {Paused, Stopping, Failed},
+	Paused:   {Running, Stopping, Failed},
+	Stopping: {Failed},
+}
+
+// State is what is known of a VM beyond its Spec; its supervisor writes it.
+type State struct {
+	Version     int            `json:"version"`
+	Phase       Phase          `json:"phase"`
+	Reason      string         `json:"reason,omitempty"` // why it failed
+	Created     time.Time      `json:"created"`
+	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
+	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address
+	Supervisor  process.ID     `json:"supervisor,omitzero"`
+	QEMU        process.ID     `json:"qemu,omitzero"`
+	Dnsmasq     process.ID     `json:"dnsmasq,omitzero"`
+	QEMUVersion string         `json:"qemu_version,omitempty"`
+	Command     []string       `json:"command,omitempty"` // QEMU's arguments, as it was started
+	Vhost       bool           `json:"vhost"`
+	Plan        *netplumb.Plan `json:"plan,omitempty"`
+}
+
+// StateVersion is the version of State that this kvmrun writes.
+const StateVersion = 1
+
+// Move goes to another phase; a step that makes no sense is an error.
+func (s *State) Move(to Phase) error {
+	for _, legal := range moves[s.Phase] {
+		if legal == to {
+			s.Phase = to
+			return nil
+		}
+	}
+	return fmt.Errorf("a VM that is %s cannot become %s", s.Phase, to)
+}
