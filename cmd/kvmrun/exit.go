@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"kvmrun/launcher"
+)
+
+// exitStatus is a kind of failure as the shell sees it. A status, once given,
+// never changes its meaning.
+type exitStatus struct {
+	status  int
+	kind    launcher.Kind
+	meaning string
+}
+
+var exitStatuses = []exitStatus{
+	{1, launcher.KindInternal, "something else failed"},
+	{2, launcher.KindUsage, "a flag, an argument or a value is wrong"},
+	{3, launcher.KindNotFound, "there is no such VM"},
+	{4, launcher.KindExists, "the name is taken"},
+	{5, launcher.KindPermission, "root is needed, or a file may not be used"},
+	{6, launcher.KindHost, "the host lacks something: QEMU, /dev/net/tun, KVM"},
+	{7, launcher.KindImage, "a disk image or kernel cannot be used"},
+	{8, launcher.KindImageInUse, "a disk image is in use"},
+	{9, launcher.KindAddress, "an address is malformed, outside, reserved or taken"},
+	{10, launcher.KindNetwork, "the subnet or the uplink does not fit this host"},
+	{11, launcher.KindQEMU, "QEMU ended, refused, or did not answer"},
+	{12, launcher.KindTimeout, "the time was over first"},
+	{13, launcher.KindStorage, "the run or data directory cannot be written, or what is in it not read"},
+	{14, launcher.KindEnded, "the VM ended first"},
+	{15, kindUnwell, "host check found something to mend"},
+	{130, launcher.KindCanceled, "interrupted"},
+}
+
+// kindUnwell is the command's own: everything worked, the news are bad.
+const kindUnwell launcher.Kind = "unwell"
+
+// exit prints an error and returns the exit status for it.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	kind := launcher.KindOf(err)
+	if !errors.Is(err, errUnwell) {
+		a.say("%v", err)
+	} else {
+		kind = kindUnwell
+	}
+	for _, s := range exitStatuses {
+		if s.kind == kind {
+			return s.status
+		}
+	}
+	return 1
+}
+
+// usage makes an error of a command line that cannot be understood.
+func usage(c *cobra.Command, err error) error {
+	return &launcher.Error{Kind: launcher.KindUsage, Err: err, Advice: "see " + c.CommandPath() + " --help"}
+}
+
+// flagError says in plain words that a flag's value is not of its type.
+func flagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		return fmt.Errorf("--%s %.40q is not a value of type %s", bad.GetFlag().Name, bad.GetValue(), bad.GetFlag().Value.Type())
+	}
+	return err
+}
+
+// args makes a usage error of what a validator of cobra's complains of.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if err := check(c, given); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+}
+
+// statusesOf names, in a command's annotations, the kinds it can end with
+// beside 0, 1 and 2.
+const statusesOf = "exit-statuses"
+
+// ends lists the kinds of failure for a command's help.
+func ends(kinds ...launcher.Kind) map[string]string {
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
+	}
+	return map[string]string{statusesOf: strings.Join(words, " ")}
+}
+
+// document adds the exit statuses to the help of every command.
+func document(c *cobra.Command) {
+	c.Long = strings.TrimSpace(either(c.Long, c.Short)) + "\n\nExit status:\n" + describeStatuses(c)
+	for _, sub := range c.Commands() {
+		document(sub)
+	}
+}
+
+func either(text, otherwise string) string {
+	if text != "" {
+		return text
+	}
+	return otherwise
+}
+
+// describeStatuses is the table for one command; the root command has all.
+func describeStatuses(c *cobra.Command) string {
+	listed, some := c.Annotations[statusesOf]
+	kinds := append(strings.Fields(listed), string(launcher.KindInternal), string(launcher.KindUsage))
+	var b strings.Builder
+	b.WriteString("    0  all is well\n")
+	for _, s := range exitStatuses {
+		if (!some && !c.HasParent()) || slices.Contains(kinds, string(s.kind)) {
+			fmt.Fprintf(&b, "  %3d  %s\n", s.status, s.meaning)
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}

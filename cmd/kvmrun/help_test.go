@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// each calls check for every command that people use.
+func each(t *testing.T, check func(t *testing.T, c *cobra.Command)) {
+	t.Helper()
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "completion" || c.Name() == "help" {
+			return // cobra's own, or nobody's
+		}
+		t.Run(c.CommandPath(), func(t *testing.T) { check(t, c) })
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newApp().command())
+}
+
+func TestEveryHelpHasExamplesAndExitStatuses(t *testing.T) {
+	each(t, func(t *testing.T, c *cobra.Command) {
+		if c.Runnable() && c.Example == "" {
+			t.Error("no example")
+		}
+		for line := range strings.Lines(c.Example) {
+			if !strings.Contains(line, "kvmrun") {
+				t.Errorf("an example that does not run kvmrun: %s", line)
+			}
+		}
+		for _, want := range []string{"Exit status:", "    0  all is well", "    2  a flag"} {
+			if !strings.Contains(c.Long, want) {
+				t.Errorf("the help does not say %q", want)
+			}
+		}
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("the summary is %q", c.Short)
+		}
+		for line := range strings.Lines(c.Long) {
+			if len(strings.TrimRight(line, "\n")) > 80 {
+				t.Errorf("wider than a terminal: %s", line)
+			}
+		}
+	})
+}
+
+// Each example parses: its commands and flags exist.
+func TestExamplesParse(t *testing.T) {
+	each(t, func(t *testing.T, c *cobra.Command) {
+		for line := range strings.Lines(c.Example) {
+			for part := range strings.SplitSeq(line, "|") {
+				at := strings.Index(part, "kvmrun ")
+				if at < 0 || strings.Contains(part[:at], "xargs") {
+					continue
+				}
+				command, _, _ := strings.Cut(part[at:], "  ") // a remark may follow
+				command, _, _ = strings.Cut(command, " > ")
+				words := strings.Fields(command)[1:]
+				found, rest, err := newApp().command().Find(words)
+				if err != nil || !found.Runnable() {
+					t.Errorf("%s: %v", command, err)
+					continue
+				}
+				if err := found.ParseFlags(rest); err != nil {
+					t.Errorf("%s: %v", command, err)
+				}
+			}
+		}
+	})
+}
+
+func TestEveryFlagIsExplained(t *testing.T) {
+	each(t, func(t *testing.T, c *cobra.Command) {
+		for line := range strings.Lines(c.LocalFlags().FlagUsages()) {
+			// A flag and its type, two spaces or more, and what it is for.
+			if _, usage, _ := strings.Cut(strings.TrimSpace(line), "   "); strings.TrimSpace(usage) == "" {
+				t.Errorf("not explained: %s", line)
+			}
+		}
+	})
+}
+
+// capture runs a command line in this process and returns what it prints.
+func capture(t *testing.T, args ...string) (status int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	a := newApp()
+	a.out, a.err = &stdout, &stderr
+	root := a.command()
+	root.SetArgs(args)
+	status = a.exit(root.ExecuteContext(context.Background()))
+	return status, stdout.String(), stderr.String()
+}
+
+func TestCompletion(t *testing.T) {
+	for shell, check := range map[string]string{"bash": "bash", "zsh": "", "fish": "", "powershell": ""} {
+		status, script, errs := capture(t, "completion", shell)
+		if status != 0 || errs != "" || !strings.Contains(script, "kvmrun") {
+			t.Errorf("%s: status %d, %d bytes, %s", shell, status, len(script), errs)
+		}
+		if check == "" {
+			continue
+		}
+		cmd := exec.Command(check, "-n")
+		cmd.Stdin = strings.NewReader(script)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s does not take its script: %v\n%s", shell, err, out)
+		}
+	}
+}
+
+// What completion offers comes from the program itself.
+func TestCompletionOffersChoicesAndNames(t *testing.T) {
+	runDir := t.TempDir()
+	if err := os.MkdirAll(runDir+"/vms/web", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"start", "--machine", ""}, "microvm"},
+		{[]string{"start", "--wait", ""}, "net"},
+		{[]string{"stop", ""}, "web"},
+		{[]string{"inspect", ""}, "web"},
+		{[]string{""}, "start"},
+	} {
+		_, out, _ := capture(t, append([]string{"__complete", "--run-dir", runDir}, c.args...)...)
+		if !strings.Contains(out, c.want) {
+			t.Errorf("%q offers\n%s", c.args, out)
+		}
+	}
+}
+
+func TestResultsAndMessagesAreApart(t *testing.T) {
+	status, out, errs := capture(t, "version", "--json")
+	if status != 0 || errs != "" || !strings.Contains(out, `"version"`) {
+		t.Errorf("version: %d %q %q", status, out, errs)
+	}
+	runDir := t.TempDir()
+	status, out, errs = capture(t, "--run-dir", runDir, "list", "--json")
+	if status != 0 || errs != "" || strings.TrimSpace(out) != "[]" {
+		t.Errorf("list without VMs: %d %q %q", status, out, errs)
+	}
+	status, out, errs = capture(t, "--run-dir", runDir, "inspect", "web")
+	if status != 3 || out != "" || !strings.HasPrefix(errs, "kvmrun: inspect web: ") {
+		t.Errorf("inspect: %d %q %q", status, out, errs)
+	}
+}

@@ -1,0 +1,25 @@
+// Command kvmrun launches virtual machines with QEMU/KVM, each with a routed
+// address of its own.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(status)
+}
+
+// run is main with the arguments and the exit status in the open.
+func run(ctx context.Context, args []string) int {
+	app := newApp()
+	root := app.command()
+	root.SetArgs(args)
+	return app.exit(root.ExecuteContext(ctx))
+}

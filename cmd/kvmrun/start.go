@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"kvmrun/images"
+	"kvmrun/launcher"
+	"kvmrun/launcher/qemu"
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb"
+)
+
+// startFlags are the flags of start as they are typed.
+type startFlags struct {
+	spec      launcher.Spec
+	memory    string
+	ip        string
+	subnet    string
+	gateway   string
+	mac       string
+	dns       []string
+	proxyARP  string
+	netForm   string
+	dhcp      string
+	disks     []string
+	format    string
+	ephemeral bool
+	runAs     string
+
+	wait       string
+	timeout    time.Duration
+	foreground bool
+	dryRun     bool
+	json       bool
+}
+
+func startCommand(a *app) *cobra.Command {
+	f := new(startFlags)
+	c := &cobra.Command{
+		Use:   "start [IMAGE] [-- QEMU-ARGS...]",
+		Short: "Start a VM from a disk image or a kernel",
+		Long: `Start a VM and return when QEMU runs and the network stands, printing the VM's
+name and address. The image itself is written to, unless --ephemeral is given.
+
+The guest's address is the next free one of --subnet, or --ip. If it lies in a
+network that the uplink is connected to, the guest becomes a neighbour of every
+machine there, by proxy ARP. Otherwise it lives in a subnet of its own behind
+this host, which other machines reach by a route: ip route add SUBNET via HOST.
+
+If the VM does not come up, or --wait is not met within --timeout, or Ctrl-C is
+pressed, everything is undone before kvmrun returns.`,
+		Example: `  kvmrun start disk.qcow2
+  kvmrun start disk.qcow2 --name web --ip 10.254.254.80 --memory 2G --cpus 2
+  kvmrun start disk.qcow2 --ephemeral --wait net --json
+  kvmrun start --kernel vmlinuz --initrd initrd --append console=ttyS0 --foreground
+  kvmrun start disk.qcow2 --dry-run > by-hand.sh
+  kvmrun start disk.qcow2 -- -device virtio-balloon-pci`,
+		Annotations: ends(launcher.KindExists, launcher.KindPermission, launcher.KindHost, launcher.KindImage,
+			launcher.KindImageInUse, launcher.KindAddress, launcher.KindNetwork, launcher.KindQEMU,
+			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
+		Args: startArgs,
+		RunE: func(c *cobra.Command, given []string) error {
+			if err := f.complete(c, given); err != nil {
+				return err
+			}
+			return a.start(c.Context(), f)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"qcow2", "raw"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+	}
+	f.register(c)
+	return c
+}
+
+// startArgs allows one image, and anything behind a double dash.
+func startArgs(c *cobra.Command, given []string) error {
+	if dash := c.ArgsLenAtDash(); dash >= 0 {
+		given = given[:dash]
+	}
+	return args(cobra.MaximumNArgs(1))(c, given)
+}
+
+func (f *startFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	s := &f.spec
+	flags.SortFlags = false
+	flags.StringVar(&s.Name, "name", "", "the VM's name (default: the image's, with a number if it is taken)")
+	flags.StringVar(&f.ip, "ip", "", "the guest's address (default: the next free one of --subnet)")
+	flags.StringVar(&f.subnet, "subnet", "", "the guests' network (default: the uplink's, if --ip lies in it; otherwise "+launcher.DefaultSubnet.String()+")")
+	flags.StringVar(&f.gateway, "gateway", "", "the guests' router (default: the subnet's first address, or this host)")
+	flags.StringVar(&s.Network.Uplink, "uplink", "", "interface to the LAN, or none (default: that of the default route)")
+	flags.StringVar(&f.proxyARP, "proxy-arp", string(netplumb.ProxyExact), "answer ARP on the uplink for this address alone, for all (interface), or off: exact|interface|off")
+	flags.StringVar(&s.Network.Model, "model", qemu.DefaultModel, "network card: virtio-net-pci, e1000, rtl8139, or another of QEMU's")
+	flags.StringVar(&f.netForm, "net-form", string(launcher.FormAuto), "write the card as -net nic -net tap, or as -netdev: auto|net|netdev")
+	flags.StringVar(&f.mac, "mac", "", "the card's MAC address (default: 52:54 and the four bytes of the address)")
+	flags.StringSliceVar(&f.dns, "dns", nil, "name servers to tell the guest (default: this host's)")
+	flags.StringVar(&f.dhcp, "dhcp", string(launcher.DHCPBuiltin), "who tells the guest its address: builtin|dnsmasq|off")
+	flags.IntVar(&s.Network.MTU, "mtu", 0, "bytes in a packet (default: the uplink's)")
+	flags.IntVar(&s.CPUs, "cpus", launcher.DefaultCPUs, "virtual processors")
+	flags.StringVar(&f.memory, "memory", launcher.FormatSize(launcher.DefaultMemory), "memory, in units of 1024 (a number alone: MiB)")
+	flags.StringVar(&s.Machine, "machine", qemu.Q35, "board: q35|pc|microvm")
+	flags.StringVar(&s.CPU, "cpu", "", "processor model (default: host with KVM, max without)")
+	flags.StringVar(&s.Accel, "accel", launcher.AccelAuto, "auto|kvm|tcg")
+	flags.StringVar(&s.Boot.Kernel, "kernel", "", "boot this Linux kernel instead of the disk's boot loader")
+	flags.StringVar(&s.Boot.Initrd, "initrd", "", "initial RAM disk for --kernel")
+	flags.StringVar(&s.Boot.Append, "append", "", "command line for --kernel")
+	flags.StringArrayVar(&f.disks, "disk", nil, "a further disk image (repeatable)")
+	flags.StringVar(&f.format, "format", "", "format of the images, if it cannot be told: qcow2|raw")
+	flags.BoolVar(&f.ephemeral, "ephemeral", false, "throw the guest's writes away")
+	flags.BoolVar(&s.AllowBacking, "allow-backing", false, "follow an image's backing file out of the image's folder")
+	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
+	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
+	flags.StringVar(&f.wait, "wait", launcher.WaitRunning.String(), "return when: none|running|net|console:REGEX")
+	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long to wait")
+	flags.BoolVar(&f.foreground, "foreground", false, "stay, show the console; Ctrl-C stops the VM")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing; print a script that does the same by hand")
+	flags.BoolVar(&f.json, "json", false, "print the VM as JSON")
+	choices := map[string][]string{
+		"proxy-arp": {"exact", "interface", "off"}, "net-form": {"auto", "net", "netdev"},
+		"dhcp": {"builtin", "dnsmasq", "off"}, "machine": {"q35", "pc", "microvm"},
+		"accel": {"auto", "kvm", "tcg"}, "format": {"qcow2", "raw"},
+		"wait": {"none", "running", "net", "console:"}, "model": {"virtio-net-pci", "e1000", "rtl8139"},
+	}
+	for flag, values := range choices {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// complete turns the flags into a Spec.
+func (f *startFlags) complete(c *cobra.Command, given []string) error {
+	s := &f.spec
+	if dash := c.ArgsLenAtDash(); dash >= 0 {
+		given, s.Extra = given[:dash], given[dash:]
+	}
+	if c.Flags().Changed("name") {
+		if err := launcher.CheckName(s.Name); err != nil {
+			return err
+		}
+	}
+	if err := noneEmpty(c); err != nil {
+		return err
+	}
+	for _, path := range append(given, f.disks...) {
+		if path == "" {
+			return usage(c, errors.New("the image's name is empty"))
+		}
+		s.Disks = append(s.Disks, launcher.Disk{Path: path, Format: images.Format(f.format), Ephemeral: f.ephemeral})
+	}
+	var err error
+	if s.Memory, err = launcher.ParseSize(f.memory); err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
+	if s.Memory == 0 || s.CPUs == 0 {
+		return usage(c, errors.New("a VM needs --memory and --cpus above 0"))
+	}
+	if f.timeout <= 0 {
+		return usage(c, errors.New("--timeout must be above 0"))
+	}
+	s.Network.ProxyARP = netplumb.ProxyARP(f.proxyARP)
+	s.Network.Form = qemu.NetForm(f.netForm)
+	s.Network.DHCP = launcher.DHCP(f.dhcp)
+	if f.runAs != "" {
+		if s.RunAs, err = launcher.ParseCredentials(f.runAs); err != nil {
+			return err
+		}
+	}
+	return f.addresses(c)
+}
+
+// mayBeEmpty are the flags for which an empty value means something, or is
+// refused with a better message than noneEmpty's.
+var mayBeEmpty = map[string]bool{"append": true, "ip": true, "subnet": true, "gateway": true, "mac": true, "memory": true}
+
+// noneEmpty refuses a flag that is given and says nothing, as a variable does
+// that nobody set.
+func noneEmpty(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !mayBeEmpty[f.Name] {
+			err = usage(c, fmt.Errorf("--%s is empty", f.Name))
+		}
+	})
+	return err
+}
+
+// addresses reads what is written in dots and colons.
+func (f *startFlags) addresses(c *cobra.Command) (err error) {
+	n := &f.spec.Network
+	bad := func(flag, text string) error {
+		return &launcher.Error{Kind: launcher.KindAddress, Err: fmt.Errorf("--%s: %.40q is not an address", flag, text),
+			Advice: "write it like 10.254.254.2, a subnet like 10.254.254.0/24"}
+	}
+	changed := c.Flags().Changed
+	if changed("ip") {
+		if n.IP, err = netip.ParseAddr(f.ip); err != nil {
+			return bad("ip", f.ip)
+		}
+	}
+	if changed("gateway") {
+		if n.Gateway, err = netip.ParseAddr(f.gateway); err != nil {
+			return bad("gateway", f.gateway)
+		}
+	}
+	if changed("subnet") {
+		if n.Subnet, err = netip.ParsePrefix(f.subnet); err != nil {
+			return bad("subnet", f.subnet)
+		}
+	}
+	if changed("mac") {
+		if n.MAC, err = netplumb.ParseMAC(f.mac); err != nil {
+			return fmt.Errorf("--mac: %w", err)
+		}
+	}
+	for _, text := range f.dns {
+		server, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || !server.Is4() {
+			return bad("dns", text)
+		}
+		n.DNS = append(n.DNS, server)
+	}
+	return nil
+}
+
+// start does what the flags say.
+func (a *app) start(ctx context.Context, f *startFlags) error {
+	l, err := a.launcher()
+	if err != nil {
+		return err
+	}
+	condition, err := launcher.ParseCondition(f.wait)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.dryRun(l, f)
+	}
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	vm, err := l.Start(limited, f.spec, launcher.StartOptions{
+		Detach: condition.Is(launcher.WaitNone),
+		Note:   func(note string) { a.say("%s", note) },
+	})
+	if err != nil {
+		return err
+	}
+	if !condition.Is(launcher.WaitNone) && !condition.Is(launcher.WaitRunning) {
+		if err := a.waitOrStop(limited, l, vm.Name, condition); err != nil {
+			return err
+		}
+	}
+	if err := a.printStarted(l, vm, f); err != nil || !f.foreground {
+		return err
+	}
+	return a.foreground(ctx, l, vm.Name)
+}
+
+// waitOrStop waits for the condition. A VM that does not meet it is stopped
+// again; its record stays, so that its logs can be read.
+func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, name string, condition launcher.Condition) error {
+	done := a.busy("%s: waiting for %s", name, condition)
+	err := l.Wait(ctx, name, condition)
+	done()
+	switch launcher.KindOf(err) {
+	case launcher.KindEnded:
+		return err
+	case launcher.KindCanceled:
+		return errors.Join(err, l.Stop(context.WithoutCancel(ctx), name, launcher.StopOptions{Force: true}))
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, l.Fail(context.WithoutCancel(ctx), name, err.Error()))
+}
+
+// printStarted prints the VM, with what waiting has brought to light.
+func (a *app) printStarted(l *launcher.Launcher, vm launcher.VM, f *startFlags) error {
+	if !f.json {
+		_, err := fmt.Fprintf(a.out, "%s %s\n", vm.Name, vm.IP)
+		return err
+	}
+	if now, err := l.Inspect(vm.Name); err == nil {
+		vm = now.VM
+	}
+	return a.print(vm)
+}
+
+// foreground shows the console until the VM ends. The first Ctrl-C asks the
+// guest to shut down, the second ends QEMU.
+func (a *app) foreground(ctx context.Context, l *launcher.Launcher, name string) error {
+	err := l.Follow(ctx, name, vmdir.ConsoleLog, a.out, true)
+	if launcher.KindOf(err) != launcher.KindCanceled {
+		return err
+	}
+	a.say("stopping %s; Ctrl-C again ends it at once", name)
+	again, release := interrupts()
+	defer release()
+	return l.Stop(again, name, launcher.StopOptions{Note: func(note string) { a.say("%s", note) }})
+}
+
+// dryRun prints the script, or with --json the completed Spec.
+func (a *app) dryRun(l *launcher.Launcher, f *startFlags) error {
+	plan, err := l.Plan(f.spec)
+	if err != nil {
+		return err
+	}
+	for _, note := range plan.Notes {
+		a.say("%s", note)
+	}
+	if f.json {
+		return a.print(plan)
+	}
+	_, err = os.Stdout.WriteString(plan.Script)
+	return err
+}

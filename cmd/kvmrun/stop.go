@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kvmrun/launcher"
+)
+
+func stopCommand(a *app) *cobra.Command {
+	var all, force bool
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "stop NAME... | --all",
+		Short: "Stop VMs and take their network back",
+		Long: `Stop VMs: press the guest's ACPI power button; if it has not shut down within
+--timeout, make QEMU write out its disks and quit; if even that fails, kill it.
+Returns when QEMU and its network are gone. Several VMs stop side by side. The
+record of a VM that failed is removed.`,
+		Example: `  kvmrun stop web db
+  kvmrun stop --all --timeout 2m
+  kvmrun stop --force web`,
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindCanceled),
+		ValidArgsFunction: a.completeNames,
+		Args: func(c *cobra.Command, given []string) error {
+			if all == (len(given) > 0) {
+				return usage(c, errors.New("name the VMs to stop, or say --all"))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, names []string) error {
+			l, err := a.launcher()
+			if err != nil {
+				return err
+			}
+			if all {
+				if names, err = l.Names(); err != nil {
+					return err
+				}
+			}
+			if len(names) > 0 {
+				defer a.busy("stopping %s", strings.Join(names, ", "))()
+			}
+			return l.StopAll(c.Context(), names, launcher.StopOptions{
+				Timeout: timeout, Force: force,
+				Note: func(note string) { a.say("%s", note) },
+			})
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "stop every VM")
+	c.Flags().BoolVar(&force, "force", false, "do not ask the guest: make QEMU quit at once")
+	c.Flags().DurationVar(&timeout, "timeout", launcher.DefaultStopTimeout, "how long a guest may take to shut down")
+	return c
+}

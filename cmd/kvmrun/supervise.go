@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"kvmrun/launcher/supervisor"
+)
+
+// starterFD is the socket by which whoever started a supervisor talks to it.
+const starterFD = 3
+
+// superviseCommand is how kvmrun starts itself to look after one VM. It is not
+// for people.
+func superviseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "supervise",
+		Short:  "Look after one VM (started by kvmrun itself)",
+		Hidden: true,
+		Args:   args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			// The VM ends when QEMU does. Until then a supervisor is of use
+			// whatever happens around it; SIGKILL does no harm either. The
+			// signals are caught and forgotten, not ignored: QEMU would
+			// inherit that.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+			syscall.CloseOnExec(starterFD)
+			closeInherited()
+			return supervisor.Run(os.NewFile(starterFD, "starter"))
+		},
+	}
+}
+
+// closeInherited closes what a careless caller left open: a supervisor lives
+// long, and would keep the caller's pipes and files open, as would its QEMU. The
+// runtime's own descriptors are close-on-exec, so those that are not came from
+// outside.
+func closeInherited() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= starterFD {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
