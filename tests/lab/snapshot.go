@@ -1,0 +1,146 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Snapshot is the state of a world as sorted lines of text, by section: the
+// names are those of [sections], "processes" and "files". Equal states make
+// equal snapshots.
+//
+// Not in it is what comes and goes by itself: counters, and neighbours that
+// the kernel learned (those that somebody set are there).
+type Snapshot map[string][]string
+
+// section is a part of a snapshot, as the standard tools print it: what is
+// compared shall not come through the libraries that kvmrun itself uses.
+type section struct{ name, script string }
+
+var sections = []section{
+	{"links", "ip -d -o link"},
+	{"addresses", "ip -o addr"},
+	{"routes", "ip -4 route show table all; ip -6 route show table all"},
+	{"rules", "ip -4 rule; ip -6 rule"},
+	{"neighbours", "ip neigh show nud permanent; ip neigh show proxy"},
+	{"nftables", "if command -v nft >/dev/null; then nft list ruleset; fi"},
+	{"sysctls", "cd /proc/sys/net; grep -rs '' ipv4/ip_forward ipv6/conf ipv6/neigh ipv4/conf ipv4/neigh"},
+}
+
+// Snapshot takes the world's state.
+func (w *World) Snapshot(t testing.TB) Snapshot {
+	t.Helper()
+	s := Snapshot{"processes": w.processes(t), "files": w.files(t)}
+	const separator = "=== "
+	var script strings.Builder
+	for _, part := range sections {
+		fmt.Fprintf(&script, "echo '%s%s'; %s\n", separator, part.name, part.script)
+	}
+	r := w.Run(t, "sh", "-c", script.String())
+	if r.Stderr != "" {
+		t.Fatalf("in %s: snapshot: %s", w.Name, r.Stderr)
+	}
+	current := ""
+	for line := range strings.Lines(r.Stdout) {
+		line = strings.TrimRight(line, " \n")
+		if name, ok := strings.CutPrefix(line, separator); ok {
+			current = name
+			continue
+		}
+		s[current] = append(s[current], line)
+	}
+	for _, lines := range s {
+		slices.Sort(lines)
+	}
+	return s
+}
+
+// Diff is empty if the two are equal, and else has a line for each that was
+// removed (-) from s or added (+) in after, led by its section's name.
+func (s Snapshot) Diff(after Snapshot) string {
+	names := slices.Sorted(maps.Keys(s))
+	for name := range after {
+		if _, ok := s[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	var diff strings.Builder
+	for _, name := range names {
+		count := map[string]int{}
+		for _, line := range s[name] {
+			count[line]--
+		}
+		for _, line := range after[name] {
+			count[line]++
+		}
+		for _, line := range slices.Sorted(maps.Keys(count)) {
+			switch n := count[line]; {
+			case n < 0:
+				fmt.Fprintf(&diff, "%s: - %s\n", name, line)
+			case n > 0:
+				fmt.Fprintf(&diff, "%s: + %s\n", name, line)
+			}
+		}
+	}
+	return diff.String()
+}
+
+// Without is the snapshot without some of its sections.
+func (s Snapshot) Without(names ...string) Snapshot {
+	rest := Snapshot{}
+	for name, lines := range s {
+		if !slices.Contains(names, name) {
+			rest[name] = lines
+		}
+	}
+	return rest
+}
+
+// processes are the command lines of what runs in the world, its holder
+// aside. It is read from outside, so that the reading is not in it.
+func (w *World) processes(t testing.TB) []string {
+	t.Helper()
+	entries, err := os.ReadDir(w.File("/proc"))
+	if err != nil {
+		t.Fatalf("in %s: snapshot: %v", w.Name, err)
+	}
+	var lines []string
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err != nil || pid == 1 {
+			continue
+		}
+		text, err := os.ReadFile(w.File(filepath.Join("/proc", e.Name(), "cmdline")))
+		if err != nil || len(text) == 0 {
+			continue // it has just ended
+		}
+		lines = append(lines, strings.TrimRight(strings.ReplaceAll(string(text), "\x00", " "), " "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// files are the names of what lies in the world's own directories.
+func (w *World) files(t testing.TB) []string {
+	t.Helper()
+	var names []string
+	for _, dir := range []string{"/run", "/var/lib/kvmrun"} {
+		root := w.File(dir)
+		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			if os.IsNotExist(err) {
+				return nil
+			}
+			names = append(names, dir+strings.TrimPrefix(path, root))
+			return err
+		})
+		if err != nil {
+			t.Fatalf("in %s: snapshot: %v", w.Name, err)
+		}
+	}
+	return names
+}
