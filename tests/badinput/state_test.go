@@ -1,0 +1,93 @@
+package badinput
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kvmrun/tests/lab"
+)
+
+// A VM whose files cannot be read is named with the file, and the others are
+// listed all the same.
+func TestStateThatCannotBeRead(t *testing.T) {
+	h := newHost(t)
+	newDisks(t, h)
+	h.startIdle(t, "/run/img/good.qcow2", "--name", "good", "--ephemeral")
+	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral")
+	h.remember(t)
+	version := regexp.MustCompile(`"version": 1`)
+	for file, damages := range map[string]map[string]func(string) string{
+		"state.json": damages(version), "spec.json": damages(version),
+	} {
+		path := "/run/kvmrun/vms/web/" + file
+		sound, err := os.ReadFile(h.File(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, damage := range damages {
+			t.Run(file+" "+name, func(t *testing.T) {
+				put(t, h, path, damage(string(sound)))
+				defer put(t, h, path, string(sound))
+				c := refusal{status: exitStorage, says: []string{"web", path}}
+				if strings.Contains(name, "newer") {
+					c = refusal{status: exitStorage, says: []string{"/run/kvmrun/vms/web", "newer"}}
+				}
+				for _, args := range [][]string{{"inspect", "web"}, {"stop", "--force", "web"}, {"qmp", "web", "query-status"}, concat(small, []string{"--name", "web", "/run/img/good.qcow2", "--ephemeral"})} {
+					t.Run(args[0], func(t *testing.T) { c.check(t, h.Run(t, "kvmrun", args...)) })
+				}
+				for _, flags := range [][]string{{"-q"}, {"--json"}, nil} {
+					r := h.Run(t, "kvmrun", concat([]string{"list"}, flags)...)
+					if !strings.Contains(r.Stdout, "good") || r.ExitCode != c.status {
+						t.Errorf("the other VM is not listed, or nothing is amiss: %s", r)
+					}
+					c.check(t, lab.Result{ExitCode: r.ExitCode, Stderr: r.Stderr})
+				}
+				h.unchanged(t)
+			})
+		}
+	}
+	h.MustRun(t, "kvmrun", "stop", "--force", "web")
+}
+
+func damages(version *regexp.Regexp) map[string]func(string) string {
+	return map[string]func(string) string{
+		"truncated":        func(s string) string { return s[:len(s)/2] },
+		"empty":            func(string) string { return "" },
+		"garbage":          func(string) string { return "\x00\xff\x00no JSON at all" },
+		"of another shape": func(string) string { return `[1, 2, 3]` },
+		"of a newer kvmrun": func(s string) string {
+			return version.ReplaceAllString(s, `"version": 99`)
+		},
+	}
+}
+
+func put(t *testing.T, h *host, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(h.File(path), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Things in the run directory that kvmrun did not make do not keep it from
+// working.
+func TestStrangersInTheRunDirectory(t *testing.T) {
+	h := newHost(t)
+	newDisks(t, h)
+	h.startIdle(t, "/run/img/good.qcow2", "--name", "good", "--ephemeral")
+	h.MustRun(t, "sh", "-ec", `
+		cd /run/kvmrun
+		touch vms/file
+		ln -s /etc vms/link
+		mkdir vms/empty "vms/a name" vms/.hidden
+		ln -s ../../etc/passwd leases/ip-10.254.254.3
+		touch leases/ip-10.254.254.4
+	`)
+	if r := h.Run(t, "kvmrun", "list", "-q"); r.Stdout != "good\n" || r.ExitCode != 0 {
+		t.Errorf("got %s", r)
+	}
+	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral", "--ip", "10.254.254.3")
+	h.startIdle(t, "/run/img/good.qcow2", "--name", "link-2", "--ephemeral")
+	h.MustRun(t, "kvmrun", "stop", "--force", "good")
+}

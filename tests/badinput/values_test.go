@@ -1,0 +1,85 @@
+package badinput
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNames(t *testing.T) {
+	h := newHost(t)
+	newDisks(t, h)
+	const disk = "/run/img/good.qcow2"
+	var cases []refusal
+	for name, text := range map[string]string{
+		"empty": "", "300 characters": strings.Repeat("x", 300), "64 characters": strings.Repeat("x", 64),
+		"parent": "../x", "slash": "a/b", "newline": "a\nb", "leading dash": "-rf", "dot": ".", "two dots": "..",
+		"hidden": ".web", "non-ASCII": "büro", "space": "a b", "escape": "a\x1b[31mb", "NUL in words": "a\\0b",
+		"trailing newline": "web\n", "comma": "web,debug-threads=on", "invalid UTF-8": "a\xffb",
+	} {
+		cases = append(cases, refusal{name, []string{disk, "--name=" + text}, exitUsage, []string{"name", "letters, digits"}})
+	}
+	h.refuseStart(t, cases)
+	for _, command := range []string{"stop", "inspect", "logs", "console", "qmp", "events"} {
+		args := func(name string) []string {
+			all := []string{command, "--", name}
+			if command == "qmp" {
+				all = append(all, "query-status")
+			}
+			return all
+		}
+		h.refuse(t, refusal{command + " of no VM", args("web"), exitNotFound, []string{"web", "kvmrun list"}})
+		h.refuse(t, refusal{command + " of a path", args("../leases"), exitUsage, []string{"../leases"}})
+		h.refuse(t, refusal{command + " of two lines", args("a\nb"), exitUsage, []string{`a\nb`}})
+		h.refuse(t, refusal{command + " of the empty name", args(""), exitUsage, []string{"empty"}})
+		h.refuse(t, refusal{command + " of a long name", args(strings.Repeat("x", 3000)), exitUsage, nil})
+		h.refuse(t, refusal{command + " without a name", []string{command}, exitUsage, []string{"kvmrun " + command + " --help"}})
+	}
+}
+
+func TestCommandLines(t *testing.T) {
+	h := newHost(t)
+	for _, c := range []refusal{
+		{"no such command", []string{"strat"}, exitUsage, []string{"strat"}},
+		{"no such flag", []string{"start", "--momery", "1G"}, exitUsage, []string{"--momery", "kvmrun start --help"}},
+		{"two images", []string{"start", "a.qcow2", "b.qcow2"}, exitUsage, []string{"kvmrun start --help"}},
+		{"list with a name", []string{"list", "web"}, exitUsage, []string{"kvmrun list --help"}},
+		{"no such host command", []string{"host", "chekc"}, exitUsage, []string{"chekc"}},
+		{"stop of a name and all", []string{"stop", "web", "--all"}, exitUsage, []string{"--all"}},
+		{"arguments that are no object", []string{"qmp", "web", "stop", "[]"}, exitUsage, []string{"JSON object"}},
+		{"logs of two", []string{"logs", "--qemu", "--supervisor", "web"}, exitUsage, []string{"--qemu"}},
+		{"stop with a time that is none", []string{"stop", "--timeout", "soon", "web"}, exitUsage, []string{"soon"}},
+	} {
+		h.refuse(t, c)
+	}
+}
+
+func TestHardware(t *testing.T) {
+	h := newHost(t)
+	newDisks(t, h)
+	const disk = "/run/img/good.qcow2"
+	var cases []refusal
+	for flag, values := range map[string][]string{
+		"--memory":    {"0", "1", "10T", "", "lots", "-5", "1e3", "0x40", "64M64M", "1.5", "99999999999999999999", "NaN", "inf", "64 M", "1_0"},
+		"--cpus":      {"0", "-1", "9999", "x", "", "1.5", "99999999999999999999"},
+		"--machine":   {"isapc", "q35,accel=kvm", "Q35"},
+		"--accel":     {"xen", "tcg,thread=single"},
+		"--proxy-arp": {"yes", "exact,off"},
+		"--net-form":  {"user", "netdev,x"},
+		"--dhcp":      {"on", "off,x"},
+		"--model":     {"virtio-net-pci,romfile=/etc/passwd", "a b", "../e1000", "-e1000", "e1000\n"},
+		"--mtu":       {"-1", "1", "575", "65522", "x"},
+		"--run-as":    {"0", "root", "-1", "1000:0", "1000:", ":1000", "4294967295", "99999999999", "1000:1000:1000"},
+		"--wait":      {"ready", "", "console:", "console:(", "Running", "running,net"},
+		"--timeout":   {"0", "-1s", "soon", "", "5"},
+	} {
+		for _, value := range values {
+			cases = append(cases, refusal{flag + "=" + value, []string{disk, flag + "=" + value}, exitUsage, []string{flag}})
+		}
+	}
+	h.refuseStart(t, cases)
+	h.refuse(t, refusal{"KVM without KVM", []string{"start", disk, "--accel", "kvm"}, exitHost, []string{"KVM", "--accel"}})
+	h.refuseStart(t, []refusal{
+		{"e1000 in microvm", []string{disk, "--machine", "microvm", "--model", "e1000"}, exitUsage, []string{"microvm", "e1000"}},
+		{"classic form in microvm", []string{disk, "--machine", "microvm", "--net-form", "net"}, exitUsage, []string{"microvm", "--net-form netdev"}},
+	})
+}
