@@ -69,14 +69,18 @@ func (s *supervisor) plan() error {
 	return s.save()
 }
 
-// connect shakes hands with QEMU's monitor and learns that the guest runs. If
-// QEMU ends meanwhile, its own words are the error.
+// connect shakes hands with QEMU's monitor and learns that the guest runs and
+// has its network card. If QEMU ends meanwhile, its own words are the error.
 func (s *supervisor) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
 	defer cancel()
 	err := s.greet(ctx)
 	if err == nil {
-		return nil
+		err = s.checkCard(ctx)
+	}
+	var told *launcher.Error
+	if err == nil || errors.As(err, &told) {
+		return err
 	}
 	if errors.Is(err, qmp.ErrHangup) || s.qemu.ended() {
 		return s.explainExit()

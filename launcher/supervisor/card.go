@@ -1,0 +1,34 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"kvmrun/launcher"
+	"kvmrun/launcher/qemu"
+	"kvmrun/qmp"
+)
+
+// checkCard makes sure that the guest has the network card that it was to
+// get. Since QEMU 9.0 `-net nic,model=M` with an M that it does not have is a
+// mere warning (net/net.c, net_check_clients), and the guest runs without.
+func (s *supervisor) checkCard(ctx context.Context) error {
+	if s.spec.Network.Form != qemu.FormNet {
+		return nil // -device is refused by QEMU itself
+	}
+	var clients string
+	args := map[string]string{"command-line": "info network"}
+	if err := s.monitor.Execute(ctx, "human-monitor-command", args, &clients); err != nil {
+		if qmp.HasClass(err, qmp.ClassCommandNotFound) {
+			return nil // a QEMU that was built without the human monitor
+		}
+		return err
+	}
+	if strings.Contains(strings.ToLower(clients), "macaddr="+s.spec.Network.MAC.String()) {
+		return nil
+	}
+	return &launcher.Error{Kind: launcher.KindQEMU,
+		Err:    fmt.Errorf("QEMU has no network card %s for the machine %s", s.spec.Network.Model, s.spec.Machine),
+		Advice: fmt.Sprintf("choose another with --model; %s -device help lists QEMU's", s.spec.QEMU)}
+}
