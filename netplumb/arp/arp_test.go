@@ -12,6 +12,8 @@ import (
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 // busy is how much later than it should something may happen on a machine that
@@ -19,35 +21,35 @@ import (
 const busy = 200 * time.Millisecond
 
 // lan is two namespaces joined by a veth pair: tap0 in host, eth0 in peer.
-func lan(t *testing.T) (host, peer *namespace) {
+func lan(t *testing.T) (host, peer *nstest.Namespace) {
 	t.Helper()
-	host, peer = newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, peer, "tap0")
+	host, peer = nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, peer, "tap0", guestMAC)
 	return host, peer
 }
 
 func TestAnnounceCorrectsAPeersCache(t *testing.T) {
 	host, peer := lan(t)
-	peer.run(t, "ip addr add 10.254.254.9/24 dev eth0")
-	peer.run(t, "ip neigh add 10.254.254.7 lladdr 02:00:00:00:00:99 dev eth0 nud stale")
-	peer.run(t, "ip neigh add 10.254.254.8 lladdr 02:00:00:00:00:99 dev eth0 nud reachable")
+	peer.Run(t, "ip addr add 10.254.254.9/24 dev eth0")
+	peer.Run(t, "ip neigh add 10.254.254.7 lladdr 02:00:00:00:00:99 dev eth0 nud stale")
+	peer.Run(t, "ip neigh add 10.254.254.8 lladdr 02:00:00:00:00:99 dev eth0 nud reachable")
 	mac := linkMAC(t, host, "tap0")
 
-	host.do(func() {
+	host.Do(func() {
 		if err := Announce(t.Context(), "tap0", guest, netip.MustParseAddr("10.254.254.8")); err != nil {
 			t.Error(err)
 		}
 	})
 	// The veth delivers before the send returns, or a moment after it.
 	eventually(t, func() bool {
-		table := peer.run(t, "ip neigh show dev eth0")
+		table := peer.Run(t, "ip neigh show dev eth0")
 		return strings.Count(table, "lladdr "+mac) == 2
-	}, func() string { return peer.run(t, "ip neigh show dev eth0") })
+	}, func() string { return peer.Run(t, "ip neigh show dev eth0") })
 }
 
-func linkMAC(t *testing.T, ns *namespace, ifname string) string {
+func linkMAC(t *testing.T, ns *nstest.Namespace, ifname string) string {
 	t.Helper()
-	words := strings.Fields(ns.run(t, "ip -o link show dev "+ifname))
+	words := strings.Fields(ns.Run(t, "ip -o link show dev "+ifname))
 	return words[slices.Index(words, "link/ether")+1]
 }
 
@@ -64,10 +66,10 @@ func eventually(t *testing.T, ok func() bool, state func() string) {
 
 func TestProbeFindsARival(t *testing.T) {
 	host, peer := lan(t)
-	peer.run(t, "ip addr add 10.254.254.7/24 dev eth0")
+	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
 	patient := RFC5227
 	patient.Delay = 0
-	host.do(func() {
+	host.Do(func() {
 		start := time.Now()
 		rival, err := patient.Probe(t.Context(), "tap0", guest)
 		if err != nil || rival.String() != guestMAC.String() {
@@ -77,16 +79,16 @@ func TestProbeFindsARival(t *testing.T) {
 			t.Errorf("Probe took %v after the rival's answer", took)
 		}
 	})
-	if table := peer.run(t, "ip neigh show dev eth0"); strings.Contains(table, "lladdr") {
+	if table := peer.Run(t, "ip neigh show dev eth0"); strings.Contains(table, "lladdr") {
 		t.Errorf("the probe left something in the peer's cache:\n%s", table)
 	}
 }
 
 func TestProbeOfAFreeAddress(t *testing.T) {
 	host, peer := lan(t)
-	peer.run(t, "ip addr add 10.254.254.9/24 dev eth0")
+	peer.Run(t, "ip addr add 10.254.254.9/24 dev eth0")
 	timing := Timing{Probes: 3, Least: 10 * time.Millisecond, Most: 20 * time.Millisecond, Listen: 30 * time.Millisecond}
-	host.do(func() {
+	host.Do(func() {
 		start := time.Now()
 		if rival, err := timing.Probe(t.Context(), "tap0", guest); rival != nil || err != nil {
 			t.Errorf("Probe = %v, %v; want silence", rival, err)
@@ -101,8 +103,8 @@ func TestProbesAgainstEachOther(t *testing.T) {
 	host, peer := lan(t)
 	found := make(chan string, 2)
 	timing := Timing{Probes: 3, Least: 50 * time.Millisecond, Most: 100 * time.Millisecond, Listen: 100 * time.Millisecond}
-	for ns, ifname := range map[*namespace]string{host: "tap0", peer: "eth0"} {
-		go ns.do(func() {
+	for ns, ifname := range map[*nstest.Namespace]string{host: "tap0", peer: "eth0"} {
+		go ns.Do(func() {
 			rival, err := timing.Probe(t.Context(), ifname, guest)
 			if err != nil {
 				t.Error(err)
@@ -117,7 +119,7 @@ func TestProbesAgainstEachOther(t *testing.T) {
 
 func TestManyProbesSideBySide(t *testing.T) {
 	host, peer := lan(t)
-	peer.run(t, "ip addr add 10.254.254.7/24 dev eth0")
+	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
 	const many = 50
 	timing := Timing{Probes: 2, Least: 50 * time.Millisecond, Most: 50 * time.Millisecond, Listen: 50 * time.Millisecond}
 	type outcome struct {
@@ -127,7 +129,7 @@ func TestManyProbesSideBySide(t *testing.T) {
 	}
 	outcomes := make(chan outcome, many)
 	start := time.Now()
-	host.do(func() {
+	host.Do(func() {
 		// A socket stays in the namespace in which it was opened, so the
 		// goroutines need only open theirs on this thread.
 		for i := range many {
@@ -154,9 +156,9 @@ func TestManyProbesSideBySide(t *testing.T) {
 
 func TestAwaitReturnsWhenTheGuestAnswers(t *testing.T) {
 	host, peer := lan(t)
-	host.run(t, "ip addr add 10.254.254.1/32 dev tap0")
+	host.Run(t, "ip addr add 10.254.254.1/32 dev tap0")
 	ended := make(chan time.Time, 1)
-	go host.do(func() {
+	go host.Do(func() {
 		if err := Await(t.Context(), "tap0", guestMAC, guest, gateway); err != nil {
 			t.Error(err)
 		}
@@ -167,7 +169,7 @@ func TestAwaitReturnsWhenTheGuestAnswers(t *testing.T) {
 		t.Fatal("Await returned before the guest had its address")
 	case <-time.After(100 * time.Millisecond):
 	}
-	peer.run(t, "ip addr add 10.254.254.7/24 dev eth0")
+	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
 	taken := time.Now()
 	late := (<-ended).Sub(taken)
 	t.Logf("%v after ip had set the address and exited", late)
@@ -185,12 +187,12 @@ func TestAwaitHearsTheGuestSpeak(t *testing.T) {
 	stranger[5] = 99
 	var guestSide *socket
 	var err error
-	peer.do(func() { guestSide, err = open(t.Context(), "eth0", passAbout(gateway)) })
+	peer.Do(func() { guestSide, err = open(t.Context(), "eth0", passAbout(gateway)) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go host.do(func() { ended <- Await(t.Context(), "tap0", guestMAC, guest, gateway) })
+	go host.Do(func() { ended <- Await(t.Context(), "tap0", guestMAC, guest, gateway) })
 
 	// Being asked shows that Await listens.
 	buffer := make([]byte, frameLength)
@@ -227,8 +229,8 @@ func TestHearingIsPrompt(t *testing.T) {
 	host, peer := lan(t)
 	var listener, guestSide *socket
 	var err1, err2 error
-	host.do(func() { listener, err1 = open(t.Context(), "tap0", passFrom(guest)) })
-	peer.do(func() { guestSide, err2 = open(t.Context(), "eth0", passNothing()) })
+	host.Do(func() { listener, err1 = open(t.Context(), "tap0", passFrom(guest)) })
+	peer.Do(func() { guestSide, err2 = open(t.Context(), "eth0", passNothing()) })
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +260,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	gone := errors.New("the VM is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
-	go host.do(func() { ended <- Await(ctx, "tap0", nil, guest, gateway) })
+	go host.Do(func() { ended <- Await(ctx, "tap0", nil, guest, gateway) })
 	cancel(gone)
 	select {
 	case err := <-ended:
@@ -272,11 +274,11 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 
 func TestAwaitOutlastsALinkThatIsDown(t *testing.T) {
 	host, peer := lan(t)
-	peer.run(t, "ip addr add 10.254.254.7/24 dev eth0")
-	host.run(t, "ip link set tap0 down")
+	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
+	host.Run(t, "ip link set tap0 down")
 	var s *socket
 	var err error
-	host.do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
+	host.Do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +289,7 @@ func TestAwaitOutlastsALinkThatIsDown(t *testing.T) {
 		t.Fatalf("await ended on a link that is down: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
-	host.run(t, "ip link set tap0 up")
+	host.Run(t, "ip link set tap0 up")
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -302,13 +304,13 @@ func TestAwaitEndsWithTheInterface(t *testing.T) {
 	host, _ := lan(t)
 	var s *socket
 	var err error
-	host.do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
+	host.Do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- await(s, nil, question(s.mac, gateway, guest)) }()
-	host.run(t, "ip link del tap0")
+	host.Run(t, "ip link del tap0")
 	select {
 	case err := <-ended:
 		if !errors.Is(err, unix.ENXIO) {
@@ -324,7 +326,7 @@ func TestAwaitEndsWithTheInterface(t *testing.T) {
 func TestAnotherVLANIsDeaf(t *testing.T) {
 	host, peer := lan(t)
 	var conn *packet.Conn
-	peer.do(func() {
+	peer.Do(func() {
 		s, err := open(t.Context(), "eth0", passNothing())
 		if err != nil {
 			t.Error(err)
@@ -340,7 +342,7 @@ func TestAnotherVLANIsDeaf(t *testing.T) {
 
 	var s *socket
 	var err error
-	host.do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
+	host.Do(func() { s, err = open(t.Context(), "tap0", passFrom(guest)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,9 +362,9 @@ func TestAnotherVLANIsDeaf(t *testing.T) {
 
 func TestUnusableArguments(t *testing.T) {
 	host, _ := lan(t)
-	host.run(t, "ip link set lo up")
+	host.Run(t, "ip link set lo up")
 	six := netip.MustParseAddr("2001:db8::1")
-	host.do(func() {
+	host.Do(func() {
 		if _, err := Probe(t.Context(), "tap0", six); !errors.Is(err, ErrAddress) {
 			t.Errorf("Probe of IPv6: %v", err)
 		}

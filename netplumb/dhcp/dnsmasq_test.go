@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 func TestDnsmasqArgs(t *testing.T) {
@@ -91,16 +93,16 @@ func TestShellWord(t *testing.T) {
 // address; each serves its own guest, the first time it asks.
 func TestTwoDnsmasqsOnOneHost(t *testing.T) {
 	program := needDnsmasq(t)
-	host := newNamespace(t)
+	host := nstest.New(t)
 	for i, tap := range []string{"tap0", "tap1"} {
 		cfg := testConfig()
 		cfg.Interface = tap
 		cfg.MAC = net.HardwareAddr{0x52, 0x54, 10, 254, 254, byte(7 + i)}
 		cfg.Address = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 254, 254, byte(7 + i)}), 24)
-		guest := newNamespace(t)
-		joinByVeth(t, host, guest, tap)
-		guest.run(t, "ip link set eth0 address "+cfg.MAC.String())
-		host.run(t, "ip addr add 10.254.254.1/32 dev "+tap)
+		guest := nstest.New(t)
+		nstest.JoinByVeth(t, host, guest, tap, guestMAC)
+		guest.Run(t, "ip link set eth0 address "+cfg.MAC.String())
+		host.Run(t, "ip addr add 10.254.254.1/32 dev "+tap)
 		args, err := DnsmasqArgs(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -120,9 +122,9 @@ func TestTwoDnsmasqsOnOneHost(t *testing.T) {
 // TestDnsmasqShell runs the command as a person would.
 func TestDnsmasqShell(t *testing.T) {
 	needDnsmasq(t)
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
-	host.run(t, "ip addr add 10.254.254.1/32 dev tap0")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
+	host.Run(t, "ip addr add 10.254.254.1/32 dev tap0")
 	folder, err := os.MkdirTemp("", "dnsmasq it's ") // with something to quote
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +140,7 @@ func TestDnsmasqShell(t *testing.T) {
 			t.Errorf("end dnsmasq: %v\n%s", err, out)
 		}
 	})
-	host.do(func() {
+	host.Do(func() {
 		if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 			t.Errorf("%s\n%v\n%s", command, err, out)
 		}
@@ -160,7 +162,7 @@ func needDnsmasq(t *testing.T) string {
 
 // startDnsmasq returns when dnsmasq says that it has started, and ends it with
 // the test.
-func startDnsmasq(t *testing.T, ns *namespace, program string, args []string) {
+func startDnsmasq(t *testing.T, ns *nstest.Namespace, program string, args []string) {
 	t.Helper()
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -168,7 +170,7 @@ func startDnsmasq(t *testing.T, ns *namespace, program string, args []string) {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.Stderr = append(os.Environ(), "LC_ALL=C"), writer
-	ns.do(func() { err = cmd.Start() })
+	ns.Do(func() { err = cmd.Start() })
 	_ = writer.Close()
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 var guestMAC = net.HardwareAddr{0x52, 0x54, 10, 254, 254, 7}
@@ -32,10 +34,10 @@ func testConfig() Config {
 }
 
 // serve runs a server in host until the test ends and collects its events.
-func serve(t *testing.T, host *namespace, cfg Config) (s *Server, events chan Event, ended chan error) {
+func serve(t *testing.T, host *nstest.Namespace, cfg Config) (s *Server, events chan Event, ended chan error) {
 	t.Helper()
 	var err error
-	host.do(func() { s, err = Listen(cfg) })
+	host.Do(func() { s, err = Listen(cfg) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func serve(t *testing.T, host *namespace, cfg Config) (s *Server, events chan Ev
 }
 
 // udhcpc runs busybox's client in guest and returns what it was told.
-func udhcpc(t *testing.T, guest *namespace, args ...string) (told map[string]string, err error) {
+func udhcpc(t *testing.T, guest *nstest.Namespace, args ...string) (told map[string]string, err error) {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -68,7 +70,7 @@ func udhcpc(t *testing.T, guest *namespace, args ...string) (told map[string]str
 	}
 	args = append([]string{"udhcpc", "-f", "-n", "-q", "-i", "eth0", "-T", "1", "-s", script}, args...)
 	var out []byte
-	guest.do(func() { out, err = exec.Command(busybox, args...).CombinedOutput() })
+	guest.Do(func() { out, err = exec.Command(busybox, args...).CombinedOutput() })
 	if err != nil {
 		return nil, fmt.Errorf("udhcpc: %w\n%s", err, out)
 	}
@@ -100,8 +102,8 @@ func toldByDefault() map[string]string {
 func TestServeTellsARealClientEverything(t *testing.T) {
 	for _, flags := range [][]string{nil, {"-B"}, {"-C"}} {
 		t.Run(strings.Join(flags, ""), func(t *testing.T) {
-			host, guest := newNamespace(t), newNamespace(t)
-			joinByVeth(t, host, guest, "tap0")
+			host, guest := nstest.New(t), nstest.New(t)
+			nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
 			_, events, _ := serve(t, host, testConfig())
 
 			start := time.Now()

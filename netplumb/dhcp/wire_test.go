@@ -16,6 +16,8 @@ import (
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 // wire is a hostile guest's hand on eth0: it sends and sees whole frames.
@@ -24,11 +26,11 @@ type wire struct {
 	conn *packet.Conn
 }
 
-func openWire(t *testing.T, guest *namespace) wire {
+func openWire(t *testing.T, guest *nstest.Namespace) wire {
 	t.Helper()
 	var conn *packet.Conn
 	var err error
-	guest.do(func() {
+	guest.Do(func() {
 		var link netlink.Link
 		if link, err = netlink.LinkByName("eth0"); err == nil {
 			conn, err = packet.Listen(&net.Interface{Index: link.Attrs().Index}, packet.Raw, unix.ETH_P_IP, nil)
@@ -88,8 +90,8 @@ func numbered(t testing.TB, n byte, changes ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 // TestServeIsDeafToOthers sends what deserves no answer and then what does: the
 // first answer has to be to the last.
 func TestServeIsDeafToOthers(t *testing.T) {
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
 	serve(t, host, testConfig())
 	w := openWire(t, guest)
 	stranger := net.HardwareAddr{2, 0, 0, 0, 0, 9}
@@ -115,9 +117,9 @@ func TestServeIsDeafToOthers(t *testing.T) {
 }
 
 func TestAStrangerGetsNoLease(t *testing.T) {
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
-	guest.run(t, "ip link set eth0 address 52:54:00:00:00:99")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
+	guest.Run(t, "ip link set eth0 address 52:54:00:00:00:99")
 	serve(t, host, testConfig())
 	if told, err := udhcpc(t, guest, "-t", "1"); err == nil {
 		t.Errorf("a stranger was told %v", told)
@@ -126,11 +128,11 @@ func TestAStrangerGetsNoLease(t *testing.T) {
 
 // TestNothingIsLostBeforeServe sends between Listen and Serve.
 func TestNothingIsLostBeforeServe(t *testing.T) {
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
 	var s *Server
 	var err error
-	host.do(func() { s, err = Listen(testConfig()) })
+	host.Do(func() { s, err = Listen(testConfig()) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +161,8 @@ func TestNothingIsLostBeforeServe(t *testing.T) {
 // then the guest is served again. A request costs nothing before its turn, and
 // every turn is one answer.
 func TestAFloodIsBounded(t *testing.T) {
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
 	_, events, _ := serve(t, host, testConfig())
 	w := openWire(t, guest)
 	frame := requestFrame(t)
@@ -212,35 +214,35 @@ func TestBucket(t *testing.T) {
 // TestServeOutlastsALinkThatIsDown takes the interface down and up, before
 // Serve and while it waits.
 func TestServeOutlastsALinkThatIsDown(t *testing.T) {
-	host, guest := newNamespace(t), newNamespace(t)
-	joinByVeth(t, host, guest, "tap0")
-	host.run(t, "ip link set tap0 down")
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
+	host.Run(t, "ip link set tap0 down")
 	serve(t, host, testConfig())
 	for range 3 {
-		host.run(t, "ip link set tap0 up")
+		host.Run(t, "ip link set tap0 up")
 		if _, err := udhcpc(t, guest, "-t", "5"); err != nil {
 			t.Fatal(err)
 		}
-		host.run(t, "ip link set tap0 down")
+		host.Run(t, "ip link set tap0 down")
 	}
 }
 
 // TestServeEndsWithItsTap closes a tap's last descriptor, as QEMU's end does.
 func TestServeEndsWithItsTap(t *testing.T) {
-	for name, prepare := range map[string]func(t *testing.T, host *namespace, tap *os.File){
-		"while it is up":       func(*testing.T, *namespace, *os.File) {},
-		"while it is down":     func(t *testing.T, host *namespace, _ *os.File) { host.run(t, "ip link set tap0 down") },
-		"after it was renamed": func(t *testing.T, host *namespace, _ *os.File) { host.run(t, "ip link set tap0 name tap9") },
-		"renamed while down":   func(t *testing.T, host *namespace, _ *os.File) { host.run(t, "ip link set tap0 down name tap9") },
-		"by deletion, down": func(t *testing.T, host *namespace, _ *os.File) {
-			host.run(t, "ip link set tap0 down")
-			host.run(t, "ip link del tap0")
+	for name, prepare := range map[string]func(t *testing.T, host *nstest.Namespace, tap *os.File){
+		"while it is up":       func(*testing.T, *nstest.Namespace, *os.File) {},
+		"while it is down":     func(t *testing.T, host *nstest.Namespace, _ *os.File) { host.Run(t, "ip link set tap0 down") },
+		"after it was renamed": func(t *testing.T, host *nstest.Namespace, _ *os.File) { host.Run(t, "ip link set tap0 name tap9") },
+		"renamed while down":   func(t *testing.T, host *nstest.Namespace, _ *os.File) { host.Run(t, "ip link set tap0 down name tap9") },
+		"by deletion, down": func(t *testing.T, host *nstest.Namespace, _ *os.File) {
+			host.Run(t, "ip link set tap0 down")
+			host.Run(t, "ip link del tap0")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			host := newNamespace(t)
+			host := nstest.New(t)
 			tap := openTap(t, host)
-			host.run(t, "ip link set tap0 up")
+			host.Run(t, "ip link set tap0 up")
 			_, _, ended := serve(t, host, testConfig())
 			prepare(t, host, tap)
 			if err := tap.Close(); err != nil {
@@ -259,11 +261,11 @@ func TestServeEndsWithItsTap(t *testing.T) {
 }
 
 // openTap makes a non-persistent tap called tap0.
-func openTap(t *testing.T, ns *namespace) *os.File {
+func openTap(t *testing.T, ns *nstest.Namespace) *os.File {
 	t.Helper()
 	var file *os.File
 	var err error
-	ns.do(func() {
+	ns.Do(func() {
 		var fd int
 		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 			return
@@ -285,12 +287,12 @@ func openTap(t *testing.T, ns *namespace) *os.File {
 
 func TestServeEndsWithItsContext(t *testing.T) {
 	for _, link := range []string{"up", "down"} {
-		host, guest := newNamespace(t), newNamespace(t)
-		joinByVeth(t, host, guest, "tap0")
-		host.run(t, "ip link set tap0 "+link)
+		host, guest := nstest.New(t), nstest.New(t)
+		nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
+		host.Run(t, "ip link set tap0 "+link)
 		var s *Server
 		var err error
-		host.do(func() { s, err = Listen(testConfig()) })
+		host.Do(func() { s, err = Listen(testConfig()) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,8 +312,8 @@ func TestServeEndsWithItsContext(t *testing.T) {
 }
 
 func TestListenSaysWhatIsWrong(t *testing.T) {
-	host := newNamespace(t)
-	host.do(func() {
+	host := nstest.New(t)
+	host.Do(func() {
 		if _, err := Listen(testConfig()); err == nil || !strings.Contains(err.Error(), "tap0") {
 			t.Errorf("without the interface: %v", err)
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 // sysctls of a real namespace, what the checks say of them, and whether their
@@ -32,23 +34,23 @@ func TestSysctlChecksAndTheirRemedies(t *testing.T) {
 		"proxy ARP, uplink": {"eth0.5/proxy_arp=1", OK, OK, OK, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ns := newNamespace(t)
+			ns := nstest.New(t)
 			h := Host{Uplink: "eth0.5", TapPrefix: "kvm"}
-			ns.shell(t, "ip link add eth0.5 type veth peer name peer; sysctl -qw net/ipv4/conf/all/rp_filter=0 net/ipv4/conf/eth0.5/rp_filter=0 net/ipv4/conf/all/proxy_arp=0")
+			ns.Shell(t, "ip link add eth0.5 type veth peer name peer; sysctl -qw net/ipv4/conf/all/rp_filter=0 net/ipv4/conf/eth0.5/rp_filter=0 net/ipv4/conf/all/proxy_arp=0")
 			for _, setting := range strings.Fields(c.set) {
-				ns.shell(t, "sysctl -qw net/ipv4/conf/"+setting)
+				ns.Shell(t, "sysctl -qw net/ipv4/conf/"+setting)
 			}
 			var uplink, tap, proxy Result
 			check := func() { uplink, tap, proxy = h.UplinkReversePath(), h.TapReversePath(), h.ProxyARP() }
-			ns.do(check)
+			ns.Do(check)
 			if uplink.Status != c.uplink || tap.Status != c.tap || proxy.Status != c.proxy {
 				t.Errorf("uplink %+v\ntap %+v\nproxy %+v\nwant %+v", uplink, tap, proxy, c)
 			}
 			if !strings.Contains(uplink.Seen, c.uplinkSeen) || !strings.Contains(uplink.Remedy, c.remedySeen) {
 				t.Errorf("uplink %+v, want %q and %q in it", uplink, c.uplinkSeen, c.remedySeen)
 			}
-			ns.shell(t, strings.Join([]string{uplink.Remedy, tap.Remedy, proxy.Remedy}, "\n"))
-			ns.do(check)
+			ns.Shell(t, strings.Join([]string{uplink.Remedy, tap.Remedy, proxy.Remedy}, "\n"))
+			ns.Do(check)
 			for _, r := range []Result{uplink, tap, proxy} {
 				if r.Status != OK {
 					t.Errorf("after all remedies: %+v", r)
@@ -141,10 +143,10 @@ func TestJudgeNeighbours(t *testing.T) {
 // although the table is one for all namespaces and its limit shows in none but
 // the first.
 func TestNeighboursOfThisKernel(t *testing.T) {
-	ns := newNamespace(t)
-	ns.shell(t, "ip link add tap0 type veth peer name peer; ip link set tap0 up")
+	ns := nstest.New(t)
+	ns.Shell(t, "ip link add tap0 type veth peer name peer; ip link set tap0 up")
 	read := func() (table neighbourTable) {
-		ns.do(func() {
+		ns.Do(func() {
 			var err error
 			if table, err = readNeighbourTable(); err != nil {
 				t.Error(err)
@@ -162,12 +164,12 @@ func TestNeighboursOfThisKernel(t *testing.T) {
 	}
 	root := t.TempDir()
 	file(t, root, "batch", script.String())
-	ns.shell(t, "ip -batch "+filepath.Join(root, "batch"))
+	ns.Shell(t, "ip -batch "+filepath.Join(root, "batch"))
 	if after := read(); after.entries < before.entries+40 {
 		t.Errorf("%+v after adding 50 entries to %+v", after, before)
 	}
 	var nearly neighbourTable
-	ns.do(func() {
+	ns.Do(func() {
 		var err error
 		if nearly, err = countPermanent(neighbourTable{entries: 50, limit: 50}); err != nil {
 			t.Error(err)
@@ -195,13 +197,13 @@ func FuzzParseNeighbourTable(f *testing.F) {
 }
 
 func TestCheckIsQuickAndComplete(t *testing.T) {
-	ns := newNamespace(t)
-	ns.shell(t, "ip link add eth0 type veth peer name peer")
+	ns := nstest.New(t)
+	ns.Shell(t, "ip link add eth0 type veth peer name peer")
 	var results []Result
 	best := time.Hour
 	for range 5 {
 		start := time.Now()
-		ns.do(func() { results = host.Check() })
+		ns.Do(func() { results = host.Check() })
 		best = min(best, time.Since(start))
 	}
 	t.Logf("all checks together: %v", best)

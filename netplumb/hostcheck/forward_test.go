@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"kvmrun/netplumb/internal/nstest"
 )
 
 var host = Host{Uplink: "eth0", TapPrefix: "kvm"}
@@ -58,11 +60,11 @@ func TestForwardAndItsRemedies(t *testing.T) {
 	}
 	for name, c := range rulesets {
 		t.Run(name, func(t *testing.T) {
-			ns := newNamespace(t)
-			ns.shell(t, c.commands)
-			before := ns.shell(t, everything)
-			result := ns.forward()
-			if after := ns.shell(t, everything); after != before {
+			ns := nstest.New(t)
+			ns.Shell(t, c.commands)
+			before := ns.Shell(t, everything)
+			result := forward(ns)
+			if after := ns.Shell(t, everything); after != before {
 				t.Errorf("the check changed the rules:\n%s\nfrom:\n%s", after, before)
 			}
 			if result.Status != c.want {
@@ -76,8 +78,8 @@ func TestForwardAndItsRemedies(t *testing.T) {
 			if (result.Remedy == "") != (c.want == OK) {
 				t.Errorf("%s with remedy %q", result.Status, result.Remedy)
 			}
-			ns.shell(t, result.Remedy)
-			if again := ns.forward(); again.Status != OK {
+			ns.Shell(t, result.Remedy)
+			if again := forward(ns); again.Status != OK {
 				t.Errorf("after the remedy\n%s\n%+v", result.Remedy, again)
 			}
 		})
@@ -89,17 +91,17 @@ func TestForwardAndItsRemedies(t *testing.T) {
 const everything = `nft list ruleset; if grep -q filter /proc/thread-self/net/ip_tables_names 2>/dev/null; then iptables-legacy -S; fi`
 
 func TestForwardRemedyGoesThroughDocker(t *testing.T) {
-	ns := newNamespace(t)
-	ns.shell(t, rulesets["Docker"].commands)
-	result := ns.forward()
+	ns := nstest.New(t)
+	ns.Shell(t, rulesets["Docker"].commands)
+	result := forward(ns)
 	want := "iptables -I DOCKER-USER -i kvm+ -j ACCEPT\niptables -I DOCKER-USER -o kvm+ -j ACCEPT"
 	if result.Remedy != want {
 		t.Errorf("remedy:\n%s\nwant:\n%s", result.Remedy, want)
 	}
 }
 
-func (ns *namespace) forward() (result Result) {
-	ns.do(func() { result = host.Forward() })
+func forward(ns *nstest.Namespace) (result Result) {
+	ns.Do(func() { result = host.Forward() })
 	return result
 }
 
