@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -40,12 +41,16 @@ func TestNameServersThatAreAskedFor(t *testing.T) {
 	h.isAsBefore(t)
 }
 
-// guestHas checks that a command in the guest prints a text.
+// guestHas waits until a command in the guest prints a text: a guest answers at
+// its address a moment before it has put all else in place that DHCP told it.
 func (v *vm) guestHas(t *testing.T, command, want string) {
 	t.Helper()
-	if got := v.sh(t, command); !strings.Contains(got, want) {
-		t.Errorf("in the guest, %s prints %q, want %q in it", command, got, want)
-	}
+	lab.Eventually(t, patience, func() error {
+		if got := v.sh(t, command); !strings.Contains(got, want) {
+			return fmt.Errorf("in the guest, %s prints %q, want %q in it", command, got, want)
+		}
+		return nil
+	})
 }
 
 // TestDnsmasqServesOneVMEach runs two at once, each with a dnsmasq that ends

@@ -17,11 +17,13 @@ import (
 func TestDryRunScript(t *testing.T) {
 	t.Parallel()
 	disk := func(t *testing.T) string { return lab.Guest(t).CopyDisk(t) }
+	const onlyRootMayOpenTun = "tun of root's alone"
 	for name, args := range map[string]func(*testing.T) []string{
-		"disk":           func(t *testing.T) []string { return []string{disk(t)} },
-		"ephemeral":      func(t *testing.T) []string { return []string{disk(t), "--ephemeral"} },
-		"kernel":         func(t *testing.T) []string { return boot(t) },
-		"address of LAN": func(t *testing.T) []string { return append(boot(t), "--ip", "192.0.2.77") },
+		onlyRootMayOpenTun: func(t *testing.T) []string { return boot(t) },
+		"disk":             func(t *testing.T) []string { return []string{disk(t)} },
+		"ephemeral":        func(t *testing.T) []string { return []string{disk(t), "--ephemeral"} },
+		"kernel":           func(t *testing.T) []string { return boot(t) },
+		"address of LAN":   func(t *testing.T) []string { return append(boot(t), "--ip", "192.0.2.77") },
 		"without DHCP": func(t *testing.T) []string {
 			static := "guest.ip=static:10.254.254.2/24,10.254.254.1"
 			return append(boot(t, static), "--dhcp", "off", "--proxy-arp", "interface", "--net-form", "net")
@@ -30,7 +32,11 @@ func TestDryRunScript(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			args := append(args(t), "--name", "web")
-			planned := newHost(t)
+			planned, byHand := newHost(t), newHost(t)
+			if name == onlyRootMayOpenTun {
+				planned.sh(t, "chmod 600 /dev/net/tun")
+				byHand.sh(t, "chmod 600 /dev/net/tun")
+			}
 			script := planned.must(t, startArgs(append(args, "--dry-run")...)...)
 			planned.nothingHappened(t)
 			var plan struct {
@@ -42,7 +48,6 @@ func TestDryRunScript(t *testing.T) {
 			planned.nothingHappened(t)
 			planned.Kill()
 
-			byHand := newHost(t)
 			path := filepath.Join(t.TempDir(), "by-hand.sh")
 			if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
 				t.Fatal(err)

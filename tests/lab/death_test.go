@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,19 +48,15 @@ func TestKillEndsEverything(t *testing.T) {
 	}
 	p := l.Host.Start(t, "sleep", "1000")
 	l.Host.MustRun(t, "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
-	if n := len(processesIn(t, []string{id})); n < 3 {
-		t.Fatalf("%d processes in the world, want its holder and two more", n)
+	inside := processesIn(t, []string{id})
+	if len(inside) < 3 {
+		t.Fatalf("%d processes in the world, want its holder and two more", len(inside))
 	}
 	l.Kill()
 	if r := p.Wait(t, 5*time.Second); r.ExitCode != -1 {
 		t.Errorf("its process was not killed: %s", r)
 	}
-	Eventually(t, 5*time.Second, func() error {
-		if left := processesIn(t, []string{id}); len(left) > 0 {
-			return fmt.Errorf("left in the world: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	awaitEnds(t, inside)
 }
 
 func TestKilledTestBinaryLeavesNothing(t *testing.T) {
@@ -83,39 +81,60 @@ func TestKilledTestBinaryLeavesNothing(t *testing.T) {
 		t.Fatalf("the child built %d worlds: %q", len(ids), ids)
 	}
 	// Each world must hold its holder, and the first two a sleep as well.
-	if n := len(processesIn(t, ids)); n < 5 {
-		t.Fatalf("%d processes in the worlds, want 5 or more", n)
+	inside := processesIn(t, ids)
+	if len(inside) < 5 {
+		t.Fatalf("%d processes in the worlds, want 5 or more", len(inside))
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, 20*time.Second, func() error {
-		if left := processesIn(t, ids); len(left) > 0 {
-			return fmt.Errorf("left in its worlds: %s", strings.Join(left, ", "))
-		}
-		return nil
-	})
+	awaitEnds(t, inside)
 }
 
-// processesIn lists the processes of the machine whose network namespace is
-// one of ids. A namespace without a process, a name or a descriptor is gone.
-func processesIn(t *testing.T, ids []string) []string {
+// processesIn opens the processes of the machine whose network namespace is
+// one of ids, by pidfd. The numbers of namespaces are given away again at once,
+// so that afterwards they would tell nothing.
+func processesIn(t *testing.T, ids []string) map[string]int {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	found := map[string]int{}
 	for _, link := range links {
 		id, err := os.Readlink(link)
+		if err != nil || !slices.Contains(ids, id) {
+			continue // it has ended, or is another's
+		}
+		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
 		if err != nil {
-			continue // it has ended
+			t.Fatal(err)
 		}
-		for _, want := range ids {
-			if id == want {
-				found = append(found, link)
-			}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatalf("open process %d: %v", pid, err)
 		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		found[link] = fd
 	}
 	return found
+}
+
+// awaitEnds returns when all processes have ended. A namespace without a
+// process, a name or a descriptor is gone.
+func awaitEnds(t *testing.T, processes map[string]int) {
+	t.Helper()
+	Eventually(t, 20*time.Second, func() error {
+		var left []string
+		for name, fd := range processes {
+			ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if n, err := unix.Poll(ended, 0); err != nil || n == 0 {
+				left = append(left, name)
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("still run: %s", strings.Join(left, ", "))
+		}
+		return nil
+	})
 }

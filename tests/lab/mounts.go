@@ -20,6 +20,7 @@ func furnish(name, resolvConf, qemu string) error {
 		func() error { return mount("proc", "/proc", "proc", nothing, "") },
 		func() error { return mount("sysfs", "/sys", "sysfs", nothing, "") },
 		privateDataDir,
+		privateTun,
 		func() error { return showQEMU(qemu) },
 		func() error { return mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755") },
 		func() error { return placeResolvConf(resolvConf) },
@@ -72,6 +73,20 @@ func privateDataDir() error {
 		}
 	}
 	return mount(fresh, lib, "", unix.MS_MOVE, "")
+}
+
+// privateTun makes a /dev/net/tun with the mode that udev gives it, so that a
+// test which changes the mode changes no other's.
+func privateTun() error {
+	const dir, major, minor = "/dev/net", 10, 200 // Documentation/networking/tuntap.rst
+	if err := mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=755"); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "tun")
+	if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(major, minor))); err != nil {
+		return &os.PathError{Op: "mknod", Path: path, Err: err}
+	}
+	return os.Chmod(path, 0o666)
 }
 
 // showQEMU mounts the directory of the QEMU under test where all can reach it.
