@@ -57,6 +57,9 @@ func (l *Launcher) checkVMs(host *netplumb.Host) ([]Check, error) {
 			continue // it ends just now, or has ended
 		}
 		checks = append(checks, checkSupervision(vm))
+		if vm.State == Dead {
+			continue // what is left of its network goes with it
+		}
 		for _, f := range vm.Details.Plan.Review(host) {
 			c := Check{VM: name, Name: f.Step, Status: hostcheck.OK, Want: f.Want, Have: f.Have, Remedy: f.Remedy}
 			if !f.OK {

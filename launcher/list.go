@@ -139,8 +139,10 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	if alive {
 		v.PID = state.QEMU.PID
 	}
+	command := state.Command
+	state.Command = nil // it need not be printed twice
 	return Details{
-		VM: v, Command: state.Command, Spec: spec, Details: state, Dir: d.Path,
+		VM: v, Command: command, Spec: spec, Details: state, Dir: d.Path,
 		Files: Files{
 			Monitor: d.File(vmdir.MonitorSocket), Console: d.File(vmdir.ConsoleSocket),
 			ConsoleLog: d.File(vmdir.ConsoleLog), Events: d.File(vmdir.EventsFile),

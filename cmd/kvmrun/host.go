@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,7 +90,8 @@ func (a *app) printChecks(checks []launcher.Check) {
 			_, _ = fmt.Fprintf(a.out, "      should be: %s\n", c.Want)
 		}
 		if c.Remedy != "" {
-			_, _ = fmt.Fprintf(a.out, "      remedy: %s\n", c.Remedy)
+			indented := strings.ReplaceAll(c.Remedy, "\n", "\n              ")
+			_, _ = fmt.Fprintf(a.out, "      remedy: %s\n", indented)
 		}
 	}
 }
