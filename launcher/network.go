@@ -46,6 +46,7 @@ func (d *draft) findUplink() (err error) {
 	if errors.Is(err, netplumb.ErrNoUplink) {
 		return &Error{Kind: KindNetwork, Err: err, Advice: "see ip link, or use --uplink none"}
 	}
+	n.Uplink = d.facts.Uplink.Name // an interface has other names, too
 	if n.MTU == 0 {
 		n.MTU = d.facts.Uplink.MTU
 	}

@@ -11,7 +11,8 @@ import (
 // behind that gateway. Its value is "" while nobody has put it there; otherwise
 // it says what it looks like, so that a stranger's is told from ours.
 type aliasResource struct {
-	uplink string
+	uplink string // for people
+	index  int
 	alias  Alias
 	host   *Host
 }
@@ -25,11 +26,13 @@ func (a aliasResource) bind(h *Host) resource {
 	return a
 }
 
-func (a aliasResource) key() string { return aliasKey(a.uplink, a.alias.Address) }
+func (a aliasResource) key() string { return aliasKey(a.index, a.alias.Address) }
 
-func aliasKey(uplink string, addr netip.Addr) string {
-	return "address." + uplink + "." + addr.String()
+func aliasKey(uplink int, addr netip.Addr) string {
+	return uplinkKey(uplink, "address-"+addr.String())
 }
+
+func (aliasResource) governor() (string, error) { return "", nil }
 
 func (a Alias) scope() uint8 {
 	if a.LinkScope {
@@ -47,7 +50,12 @@ func (a aliasResource) want() string {
 	})
 }
 
+// aliasLook leaves the label out where the mark tells enough: the kernel changes
+// it when the interface is renamed.
 func aliasLook(a InterfaceAddress) string {
+	if a.Protocol == RouteProtocol {
+		return fmt.Sprintf("%s scope %d proto %d", a.Prefix, a.Scope, a.Protocol)
+	}
 	return fmt.Sprintf("%s label %s scope %d proto %d", a.Prefix, a.Label, a.Scope, a.Protocol)
 }
 
@@ -55,11 +63,7 @@ func aliasLook(a InterfaceAddress) string {
 func (a aliasResource) satisfied(have string) bool { return have != "" && have != absent }
 
 func (a aliasResource) read() (string, error) {
-	l, err := a.host.uplink(a.uplink)
-	if err != nil {
-		return "", err
-	}
-	all, err := a.host.rtnl.addresses(l.index)
+	all, err := a.host.rtnl.addresses(a.index)
 	for _, have := range all {
 		if have.Prefix.Addr() == a.alias.Address {
 			return aliasLook(have), err
@@ -70,14 +74,10 @@ func (a aliasResource) read() (string, error) {
 
 // write adds the address, or removes it if value is "".
 func (a aliasResource) write(value string) error {
-	l, err := a.host.uplink(a.uplink)
-	if err != nil {
-		return err
-	}
 	if value == "" {
-		return a.host.rtnl.change(deleteAddress(l.index, a.alias.Address))
+		return a.host.rtnl.change(deleteAddress(a.index, a.alias.Address))
 	}
-	return a.host.rtnl.change(addAlias(l.index, a.alias))
+	return a.host.rtnl.change(addAlias(a.index, a.alias))
 }
 
 // shell lacks the ownership mark: iproute2 knows it only since 6.3.

@@ -53,6 +53,14 @@ func gone(err error) bool {
 	return false
 }
 
+// uplinkGone adds ErrNoUplink where what is missing can only be the uplink.
+func uplinkGone(err error) error {
+	if gone(err) && !errors.Is(err, ErrNoUplink) {
+		return fmt.Errorf("%w: %w", ErrNoUplink, err)
+	}
+	return err
+}
+
 // routed adds ErrAddressRouted to the kernel's EEXIST for a route.
 func routed(err error) error {
 	if errors.Is(err, unix.EEXIST) {

@@ -46,7 +46,7 @@ func TestApplyHalfWay(t *testing.T) {
 		defer l.sh("ip link delete eth0")
 		p := l.plan(subnetConfig())
 		before := l.state()
-		blocked := filepath.Join(l.dir, aliasKey("eth0", p.Config.Gateway))
+		blocked := filepath.Join(l.dir, aliasKey(p.UplinkIndex, p.Config.Gateway))
 		if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

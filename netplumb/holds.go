@@ -41,15 +41,20 @@ type resource interface {
 	// if what has the value is no more.
 	read() (string, error)
 	write(value string) error
-	// bind ties the resource to a host before read and write.
+	// governor is the value of a wider setting that overwrites this one when
+	// it is changed; "" if there is none.
+	governor() (string, error)
+	// bind ties the resource to a host before all of the above.
 	bind(h *Host) resource
 	shell() Commands
 }
 
-// change is what a resource was and what kvmrun made of it.
+// change is what a resource was, what kvmrun made of it, and the governor's
+// value at that time.
 type change struct {
-	Old string `json:"old"`
-	Set string `json:"set"`
+	Old      string `json:"old"`
+	Set      string `json:"set"`
+	Governor string `json:"governor,omitempty"`
 }
 
 // acquire makes sure that a resource has a value that serves, on behalf of a
@@ -57,11 +62,8 @@ type change struct {
 func (j holds) acquire(r resource, holder string) error {
 	return j.locked(func() error {
 		have, err := r.read()
-		if gone(err) && !errors.Is(err, ErrNoUplink) {
-			return fmt.Errorf("%w: %w", ErrNoUplink, err)
-		}
 		if err != nil {
-			return err
+			return uplinkGone(err)
 		}
 		recorded, err := j.made(r.key())
 		switch {
@@ -75,6 +77,9 @@ func (j holds) acquire(r resource, holder string) error {
 		// Not as wanted: nobody has changed it yet, or somebody changed it
 		// back, in which case theirs is the value to restore one day.
 		c := change{Old: have, Set: r.want()}
+		if c.Governor, err = r.governor(); err != nil {
+			return err
+		}
 		if err := j.add(r.key(), holder); err != nil {
 			return err
 		}
@@ -129,11 +134,16 @@ func (j holds) release(r resource, holder string) error {
 	})
 }
 
-// restore puts the old value back unless somebody else has changed it since.
+// restore puts the old value back unless somebody else has changed it since, by
+// itself or by its governor: then a value that looks like ours is theirs.
 func restore(r resource, c change) error {
 	have, err := r.read()
 	if err == nil && have == c.Set {
-		err = r.write(c.Old)
+		var governor string
+		governor, err = r.governor()
+		if err == nil && governor == c.Governor {
+			err = r.write(c.Old)
+		}
 	}
 	if gone(err) {
 		return nil

@@ -32,7 +32,8 @@ func OpenHost(dir string) (*Host, error) {
 // Close releases the handle. It undoes nothing.
 func (h *Host) Close() error { return h.rtnl.close() }
 
-// Facts reads what NewPlan needs. Uplink may be "" for none; gateway may be the
+// Facts reads what NewPlan needs. uplink may be an alternative name of the
+// interface's, and "" for none; gateway may be the
 // zero Addr while it is not known yet. It takes no longer when there are many
 // taps. Errors wrap ErrNoUplink if there is no such interface.
 func (h *Host) Facts(uplink string, gateway netip.Addr) (Facts, error) {
@@ -42,7 +43,7 @@ func (h *Host) Facts(uplink string, gateway netip.Addr) (Facts, error) {
 		if err != nil {
 			return f, err
 		}
-		f.Uplink = Uplink{Name: uplink, Index: l.index, MTU: l.mtu}
+		f.Uplink = Uplink{Name: l.name, Index: l.index, MTU: l.mtu}
 		if f.Uplink.Addresses, err = h.rtnl.addresses(l.index); err != nil {
 			return f, fmt.Errorf("list addresses of %s: %w", uplink, err)
 		}
@@ -80,7 +81,7 @@ func (h *Host) gateway(addr netip.Addr, uplink Uplink) (GatewayFacts, error) {
 		if a.Prefix.Addr() != addr {
 			continue
 		}
-		ours, err := h.holds.made(aliasKey(uplink.Name, addr))
+		ours, err := h.holds.made(aliasKey(uplink.Index, addr))
 		return GatewayFacts{Interface: uplink.Name, Ours: ours && a.Prefix.IsSingleIP(), Label: a.Label}, err
 	}
 	name, group, err := h.owner(addr)

@@ -68,16 +68,25 @@ func parseAddress(body []byte) (a InterfaceAddress, ok bool) {
 	}
 	bits := int(body[1])
 	a.Scope = body[3]
+	var local, peer netip.Addr
 	for typ, data := range attributes(body[unix.SizeofIfAddrmsg:]) {
 		switch {
 		case typ == unix.IFA_LOCAL && len(data) == 4:
-			addr, _ := netip.AddrFromSlice(data)
-			a.Prefix = netip.PrefixFrom(addr, bits)
+			local, _ = netip.AddrFromSlice(data)
+		case typ == unix.IFA_ADDRESS && len(data) == 4:
+			peer, _ = netip.AddrFromSlice(data)
 		case typ == unix.IFA_LABEL:
 			a.Label = unix.ByteSliceToString(data)
 		case typ == ifaProto && len(data) == 1:
 			a.Protocol = data[0]
 		}
 	}
+	if !local.IsValid() {
+		local = peer
+	}
+	if peer.IsValid() && peer != local {
+		bits = 32 // the network is the peer's: this address is alone
+	}
+	a.Prefix = netip.PrefixFrom(local, bits)
 	return a, a.Prefix.IsValid()
 }

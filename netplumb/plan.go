@@ -23,6 +23,9 @@ type Plan struct {
 	// LAN is the uplink's network that the address lies in; nil if the guest
 	// lives in a subnet of its own.
 	LAN *LAN `json:"lan,omitempty"`
+	// UplinkIndex is the uplink's interface number, by which it is known
+	// whatever its name is later; 0 if there is none.
+	UplinkIndex int `json:"uplink_index,omitempty"`
 	// TapAddress stands on the tap as a /32. It is the gateway's, or in the
 	// LAN situation the host's own: a router of the LAN keeps its address.
 	TapAddress netip.Addr `json:"tap_address"`
@@ -55,7 +58,7 @@ func NewPlan(cfg Config, facts Facts) (*Plan, error) {
 			return nil, fmt.Errorf("%w: %s has %s; choose another", ErrAddressOnHost, cfg.Uplink, cfg.Address)
 		}
 	}
-	p := &Plan{Version: planVersion, Config: cfg, TapAddress: cfg.Gateway}
+	p := &Plan{Version: planVersion, Config: cfg, UplinkIndex: facts.Uplink.Index, TapAddress: cfg.Gateway}
 	if lan, ok := facts.LAN(cfg.Address); ok {
 		p.LAN = &lan
 		p.TapAddress = lan.Host
@@ -169,6 +172,9 @@ func (p *Plan) steps() ([]step, error) {
 	if err := p.Config.validate(); err != nil {
 		return nil, fmt.Errorf("stored plan: %w", err)
 	}
+	if p.Config.Uplink != "" && p.UplinkIndex <= 0 {
+		return nil, fmt.Errorf("%w: stored plan does not say which interface %s was", ErrConfig, p.Config.Uplink)
+	}
 	steps := []step{
 		tapStep{p.Config},
 		tapLinkStep{p.Config},
@@ -185,19 +191,22 @@ func (p *Plan) steps() ([]step, error) {
 func (p *Plan) uplinkSteps() []step {
 	uplink, holder := p.Config.Uplink, p.Config.Address
 	shared := func(r resource) step { return sharedStep{resource: r, holder: holder} }
+	setting := func(name, value string) step {
+		return shared(uplinkSysctl{sysctl: sysctl{name, uplink, value}, index: p.UplinkIndex})
+	}
 
-	steps := []step{shared(sysctl{forwarding, uplink, "1"})}
+	steps := []step{setting(forwarding, "1")}
 	if p.Config.ProxyARP != ProxyOff {
-		steps = append(steps, shared(sysctl{proxyDelay, uplink, "0"}))
+		steps = append(steps, setting(proxyDelay, "0"))
 	}
 	switch p.Config.ProxyARP {
 	case ProxyExact:
-		steps = append(steps, proxyStep{uplink: uplink, address: p.Config.Address})
+		steps = append(steps, proxyStep{uplink: uplink, index: p.UplinkIndex, address: p.Config.Address})
 	case ProxyInterface:
-		steps = append(steps, shared(sysctl{proxyARP, uplink, "1"}))
+		steps = append(steps, setting(proxyARP, "1"))
 	}
 	if p.Alias != nil {
-		steps = append(steps, shared(aliasResource{uplink: uplink, alias: *p.Alias}))
+		steps = append(steps, shared(aliasResource{uplink: uplink, index: p.UplinkIndex, alias: *p.Alias}))
 	}
 	return steps
 }

@@ -41,7 +41,7 @@ func openRTNL() (*rtnl, error) {
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("set up a netlink socket (kernel 4.20 or newer is needed): %w", err)
+		return nil, fmt.Errorf("set up a netlink socket (Linux 5.0 or newer is needed): %w", err)
 	}
 	return &rtnl{fd: fd, buf: make([]byte, receiveSize)}, nil
 }

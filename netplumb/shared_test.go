@@ -152,6 +152,107 @@ func TestUplinkVanishes(t *testing.T) {
 	}
 }
 
+// TestUplinkIsRenamed gives the uplink another name while guests run, and its old
+// name to a stranger that looks just as kvmrun would have left it. Guests that
+// come later know the uplink by its new name.
+func TestUplinkIsRenamed(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	before := l.sh("sysctl -a -r '^net.ipv4.(conf|neigh).eth0.' 2>/dev/null; ip -o -4 address show dev eth0; ip neigh show proxy dev eth0")
+	p := l.plan(subnetConfig())
+	first := l.apply(p)
+	l.sh(`ip link set eth0 down; ip link set eth0 name up0; ip link set up0 up
+ip link add eth0 type veth peer name stranger
+ip address add 10.254.254.1/32 dev eth0 label eth0:0
+sysctl -q -w net.ipv4.conf.eth0.forwarding=1 net.ipv4.neigh.eth0.proxy_delay=0
+ip neigh add proxy 10.254.254.2 dev eth0 nud permanent`)
+	const look = "sysctl -a -r '^net.ipv4.(conf|neigh).eth0.' 2>/dev/null; ip -o -4 address show dev eth0; ip neigh show proxy dev eth0"
+	strangers := l.sh(look)
+	c := guest(subnetConfig(), "10.254.254.3", "kvm-db")
+	c.Uplink = "up0"
+	q := l.plan(c)
+	second := l.apply(q)
+	closeAll(first)
+	l.undo(p)
+	l.allWell(q)
+	closeAll(second)
+	l.undo(q)
+	if got := l.sh(look); got != strangers {
+		t.Errorf("what has the uplink's old name was changed from\n%sto\n%s", strangers, got)
+	}
+	l.sh("ip link delete eth0; ip link set up0 down; ip link set up0 name eth0; ip link set eth0 up")
+	if got := l.sh(look); got != before {
+		t.Errorf("the uplink was\n%sand is\n%s", before, got)
+	}
+}
+
+// TestForwardingOfAllIsSwitchedOn has an administrator, or Docker, make a router
+// of the host while a guest runs. The uplink then forwards by their word.
+func TestForwardingOfAllIsSwitchedOn(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	for name, c := range map[string]struct{ before, meanwhile, want string }{
+		"switched on":      {"", "sysctl -q -w net.ipv4.ip_forward=1", "1"},
+		"on and off again": {"", "sysctl -q -w net.ipv4.ip_forward=1; sysctl -q -w net.ipv4.ip_forward=0", "0"},
+		"off on eth0":      {"sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.eth0.forwarding=0", "", "0"},
+		"switched off":     {"sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.eth0.forwarding=0", "sysctl -q -w net.ipv4.ip_forward=0", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			defer l.sh("ip link delete eth0; sysctl -q -w net.ipv4.ip_forward=0")
+			l.sh(c.before)
+			p := l.plan(subnetConfig())
+			files := l.apply(p)
+			l.sh(c.meanwhile)
+			closeAll(files)
+			l.undo(p)
+			if got := strings.TrimSpace(l.sh("sysctl -n net.ipv4.conf.eth0.forwarding")); got != c.want {
+				t.Errorf("forwarding of eth0 is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestUplinkByAnotherName names the uplink by its altname.
+func TestUplinkByAnotherName(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	l.sh("ip link property add dev eth0 altname enp0s31f6-with-a-long-name")
+	f, err := l.Facts("enp0s31f6-with-a-long-name", netip.Addr{})
+	if err == nil || f.Uplink.Name != "" {
+		t.Errorf("a name that is too long for scripts is taken: %+v, %v", f.Uplink, err)
+	}
+	l.sh("ip link property add dev eth0 altname lan-port")
+	f, err = l.Facts("lan-port", netip.Addr{})
+	if err != nil || f.Uplink.Name != "eth0" {
+		t.Errorf("lan-port is %q (%v), want eth0", f.Uplink.Name, err)
+	}
+}
+
+// TestPeerAddressIsNoLAN puts a point-to-point address on the uplink: the peer's
+// network is none in which guests could be neighbours.
+func TestPeerAddressIsNoLAN(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	l.sh("ip address add 10.9.0.1 peer 10.9.1.1/24 dev eth0")
+	f, err := l.Facts("eth0", netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range []string{"10.9.0.50", "10.9.1.50"} {
+		if lan, ok := f.LAN(netip.MustParseAddr(addr)); ok {
+			t.Errorf("%s is taken to lie in the LAN %s", addr, lan.Prefix)
+		}
+	}
+}
+
 // TestCarrierFlap makes sure that proxy entries outlive a loss of carrier.
 func TestCarrierFlap(t *testing.T) {
 	if !ownNamespace(t) {

@@ -72,19 +72,15 @@ func (s sysctl) access(mode int, call func(fd int) (int, error)) (int, error) {
 	}
 }
 
-// key is the folder of the journal.
-func (s sysctl) key() string { return strings.ReplaceAll(s.word(), "/", ".") }
-
-func (s sysctl) want() string               { return s.value }
-func (s sysctl) satisfied(have string) bool { return have == s.value }
-func (s sysctl) bind(*Host) resource        { return s }
+// last is the setting's name without its path.
+func (s sysctl) last() string { return s.name[strings.LastIndexByte(s.name, '/')+1:] }
 
 // set is the command that gives the setting its value.
 func (s sysctl) set() string { return fmt.Sprintf("sysctl -q -w %s=%s", s.word(), s.value) }
 
 // shell keeps the old value in a variable named after the setting.
 func (s sysctl) shell() Commands {
-	variable := "old_" + s.name[strings.LastIndexByte(s.name, '/')+1:]
+	variable := "old_" + s.last()
 	return Commands{
 		Do:   []string{fmt.Sprintf("%s=$(sysctl -n %s)", variable, s.word()), s.set()},
 		Undo: []string{fmt.Sprintf(`sysctl -q -w %s="$%s"`, s.word(), variable)},

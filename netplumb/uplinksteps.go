@@ -37,7 +37,8 @@ func (s sharedStep) check(h *Host) (want, have string, err error) {
 // proxyStep makes the host answer ARP for the guest on the uplink. The entry is
 // this guest's alone and carries its maker's mark, so it needs no journal.
 type proxyStep struct {
-	uplink  string
+	uplink  string // for people
+	index   int
 	address netip.Addr
 }
 
@@ -45,36 +46,24 @@ func (s proxyStep) String() string { return fmt.Sprintf("proxy ARP for %s on %s"
 
 // apply leaves an entry that somebody else made as it is: it does the same.
 func (s proxyStep) apply(h *Host, _ *openTap) error {
-	l, err := h.uplink(s.uplink)
-	if err != nil {
-		return err
-	}
-	_, err = h.rtnl.neighbour(l.index, s.address, unix.NTF_PROXY)
+	_, err := h.rtnl.neighbour(s.index, s.address, unix.NTF_PROXY)
 	if gone(err) {
-		return h.rtnl.change(addProxy(l.index, s.address))
+		err = h.rtnl.change(addProxy(s.index, s.address))
 	}
-	return err
+	return uplinkGone(err)
 }
 
 func (s proxyStep) undo(h *Host) error {
-	l, err := h.uplink(s.uplink)
-	if err != nil {
-		return err
-	}
-	n, err := h.rtnl.neighbour(l.index, s.address, unix.NTF_PROXY)
+	n, err := h.rtnl.neighbour(s.index, s.address, unix.NTF_PROXY)
 	if err != nil || n.protocol != RouteProtocol {
 		return err
 	}
-	return h.rtnl.change(deleteProxy(l.index, s.address))
+	return h.rtnl.change(deleteProxy(s.index, s.address))
 }
 
 func (s proxyStep) check(h *Host) (want, have string, err error) {
 	const present = "present"
-	l, err := h.uplink(s.uplink)
-	if err != nil {
-		return present, absent, err
-	}
-	_, err = h.rtnl.neighbour(l.index, s.address, unix.NTF_PROXY)
+	_, err = h.rtnl.neighbour(s.index, s.address, unix.NTF_PROXY)
 	return present, present, err
 }
 
