@@ -16,7 +16,7 @@ import (
 // iptables, a filter of its own in the kernel, by its program, and only if its
 // table is loaded, because asking would load it. Rules that match more than
 // interfaces and connection states are not judged; where one of those might
-// accept, the result is a warning. Seen without CAP_NET_ADMIN, rules are not
+// decide, the result is a warning. Seen without CAP_NET_ADMIN, rules are not
 // readable.
 func (h Host) Forward() Result {
 	const name = "forward"
@@ -25,20 +25,24 @@ func (h Host) Forward() Result {
 		return unknown(name, err)
 	}
 	var blockers []blocker
+	var doubts []string
 	hooks := 0
 	for _, f := range filters {
 		hooks += len(f.hooks)
-		found, err := f.blockers(h.packets())
+		found, unsure, err := f.blockers(h.packets())
 		if err != nil {
 			return unknown(name, err)
 		}
-		blockers = append(blockers, found...)
+		blockers, doubts = append(blockers, found...), append(doubts, unsure...)
 	}
-	return h.judgeForward(hooks, blockers)
+	return h.judgeForward(hooks, blockers, doubts)
 }
 
-func (h Host) judgeForward(hooks int, blockers []blocker) Result {
+func (h Host) judgeForward(hooks int, blockers []blocker, doubts []string) Result {
 	const name = "forward"
+	if len(blockers) == 0 && len(doubts) > 0 {
+		return warn(name, "", "what guests send or get might be dropped by %s, which could not be judged", strings.Join(doubts, " and by "))
+	}
 	if len(blockers) == 0 {
 		return ok(name, "none of the %d packet filters at the forward hook drops what guests send or get", hooks)
 	}

@@ -24,6 +24,9 @@ var rulesets = map[string]struct {
 	"another hook":        {`nft add table ip a; nft 'add chain ip a i { type filter hook input priority 0; policy drop; }'`, OK, nil},
 	"iptables":            {`iptables -P FORWARD DROP`, Fail, []string{"chain FORWARD of ip filter"}},
 	"accepted elsewhere":  {`iptables -P FORWARD DROP; nft add table ip a; nft 'add chain ip a f { type filter hook forward priority -10; policy accept; }'; nft add rule ip a f accept`, Fail, []string{"cannot overrule"}},
+	"drops in a set":      {`nft add table inet a; nft 'add chain inet a f { type filter hook forward priority 0; policy accept; }'; nft add rule inet a f iifname '{ "eth0", "eth1" }' oifname '"kvm*"' drop`, Warn, []string{"might be dropped by rule 1 of chain f of inet a"}},
+	"drops in a map":      {`nft add table inet a; nft 'add chain inet a f { type filter hook forward priority 0; policy accept; }'; nft add rule inet a f iifname vmap '{ "eth0" : drop }'`, Warn, []string{"rule 1 of chain f"}},
+	"drops others":        {`nft add table inet a; nft 'add chain inet a f { type filter hook forward priority 0; policy accept; }'; nft add rule inet a f ct state invalid drop; nft add rule inet a f oifname docker0 ip daddr 192.0.2.1 drop`, OK, nil},
 	"two that drop":       {`iptables -P FORWARD DROP; nft add table inet a; nft 'add chain inet a f { type filter hook forward priority 0; policy drop; }'`, Fail, []string{"ip filter", "inet a"}},
 	"one direction alone": {`iptables -P FORWARD DROP; iptables -A FORWARD -i kvm+ -j ACCEPT`, Fail, []string{"packets to guests"}},
 	"both directions":     {`iptables -P FORWARD DROP; iptables -A FORWARD -i kvm+ -j ACCEPT; iptables -A FORWARD -o kvm+ -m comment --comment "the VMs" -j ACCEPT`, OK, nil},
@@ -75,11 +78,12 @@ func TestForwardAndItsRemedies(t *testing.T) {
 					t.Errorf("seen %q lacks %q", result.Seen, words)
 				}
 			}
-			if (result.Remedy == "") != (c.want == OK) {
+			doubtful := strings.Contains(result.Seen, "might be dropped") // only a person can judge it
+			if (result.Remedy == "") != (c.want == OK || doubtful) {
 				t.Errorf("%s with remedy %q", result.Status, result.Remedy)
 			}
 			ns.Shell(t, result.Remedy)
-			if again := forward(ns); again.Status != OK {
+			if again := forward(ns); again.Status != OK && result.Remedy != "" {
 				t.Errorf("after the remedy\n%s\n%+v", result.Remedy, again)
 			}
 		})
@@ -141,7 +145,7 @@ func FuzzParseLegacy(f *testing.F) {
 	f.Add("-A FORWARD -j FORWARD\n-P FORWARD DROP\n")
 	f.Add("-A\n-P FORWARD\n\"\n\\\n! ! -i\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := parseLegacy(text).blockers(host.packets()); err != nil && !strings.Contains(err.Error(), "jumps to itself") {
+		if _, _, err := parseLegacy(text).blockers(host.packets()); err != nil && !strings.Contains(err.Error(), "jumps to itself") {
 			t.Error(err)
 		}
 	})

@@ -1,17 +1,20 @@
 package hostcheck
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// blockers follows each packet through each chain at the hook.
-func (f filter) blockers(packets []direction) ([]blocker, error) {
-	var found []blocker
+// blockers follows each packet through each chain at the hook. doubts are rules
+// that were not judged and might drop one that no other drops.
+func (f filter) blockers(packets []direction) (found []blocker, doubts []string, err error) {
 	for _, h := range f.hooks {
 		b := blocker{filter: f.name, chain: h.chain, perhaps: true, docker: f.chains[dockerChain]}
 		for _, packet := range packets {
 			w := walk{filter: f, packet: packet, known: map[string]*ending{}}
 			end, err := w.through(h.chain)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if end.verdict == pass && h.policy == drop {
 				end = ending{drop, "its policy"}
@@ -19,20 +22,23 @@ func (f filter) blockers(packets []direction) ([]blocker, error) {
 			if end.verdict == drop {
 				b.what, b.by = append(b.what, packet.what), end.by
 				b.perhaps = b.perhaps && w.perhaps
+			} else if w.doubt != "" && !slices.Contains(doubts, w.doubt) {
+				doubts = append(doubts, w.doubt)
 			}
 		}
 		if b.what != nil {
 			found = append(found, b)
 		}
 	}
-	return found, nil
+	return found, doubts, nil
 }
 
 // walk is one packet's way through a filter.
 type walk struct {
 	filter  filter
 	packet  direction
-	perhaps bool // a rule that was not judged might have accepted the packet
+	perhaps bool   // a rule that was not judged might have accepted the packet
+	doubt   string // the first such rule that might have dropped it
 	// known is how chains end for the packet, nil for one that it is in.
 	known map[string]*ending
 }
@@ -70,7 +76,8 @@ func (w *walk) follow(chain string, rules []rule) (ending, error) {
 		if !r.applies(w.packet) {
 			continue
 		}
-		end, err := w.step(r)
+		place := fmt.Sprintf("rule %d of chain %s", i+1, chain)
+		end, err := w.step(r, place)
 		if err != nil {
 			return ending{}, err
 		}
@@ -78,7 +85,7 @@ func (w *walk) follow(chain string, rules []rule) (ending, error) {
 		case end.verdict == leave, end.verdict == pass && r.verdict == leap && !r.unsure:
 			return ending{}, nil
 		case end.verdict == drop && r.verdict == drop:
-			return ending{drop, fmt.Sprintf("rule %d of chain %s", i+1, chain)}, nil
+			return ending{drop, place}, nil
 		case end.verdict != pass:
 			return end, nil
 		}
@@ -87,8 +94,8 @@ func (w *walk) follow(chain string, rules []rule) (ending, error) {
 }
 
 // step is what one rule does to the packet. A rule that is not judged is taken
-// for one that does not match, and remembered if it might have accepted.
-func (w *walk) step(r rule) (ending, error) {
+// for one that does not match, and remembered if it might have decided.
+func (w *walk) step(r rule, place string) (ending, error) {
 	end := ending{verdict: r.verdict}
 	if r.verdict == jump || r.verdict == leap {
 		var err error
@@ -96,12 +103,12 @@ func (w *walk) step(r rule) (ending, error) {
 			return ending{}, err
 		}
 	}
-	if end.verdict == other || r.unsure && end.verdict == accept {
-		w.perhaps = true
-		return ending{}, nil
+	if !r.unsure && end.verdict != other {
+		return end, nil
 	}
-	if r.unsure {
-		return ending{}, nil
+	w.perhaps = w.perhaps || end.verdict == accept || end.verdict == other
+	if w.doubt == "" && (end.verdict == drop || end.verdict == other) {
+		w.doubt = place + " of " + w.filter.name
 	}
-	return end, nil
+	return ending{}, nil
 }
