@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -46,6 +45,9 @@ type Report struct {
 	Error *Error `json:"error,omitempty"` // nil: it did what it was ordered to
 	// Over says that there is no VM to look after: the supervisor ends.
 	Over bool `json:"over,omitempty"`
+	// Leftover says why not all could be undone; empty if it was, or if
+	// nothing had to be.
+	Leftover string `json:"leftover,omitempty"`
 }
 
 // undoTime bounds how long a supervisor may take to undo everything after it
@@ -124,24 +126,43 @@ func (a *attendant) await(ctx context.Context, dir vmdir.Dir) error {
 		<-a.ended
 	}
 	switch {
-	case err == nil && report.Error == nil:
-		return nil
-	case ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fail(KindTimeout, "see "+dir.File(vmdir.SupervisorLog), "its supervisor has not undone everything yet")
+	case err != nil:
+		return fmt.Errorf("%w: %w", errLost, err)
+	case report.Leftover != "":
+		return fail(report.kind(), "see "+dir.File(vmdir.SupervisorLog), "%v; and not all could be undone: %s", report.cause(), report.Leftover)
+	case report.Error == nil:
+		return nil
 	case ctx.Err() != nil:
 		return abandoned(ctx, report)
-	case err == nil:
-		return report.Error
-	case errors.Is(err, io.EOF):
-		return fail(KindInternal, "see "+dir.File(vmdir.SupervisorLog), "the supervisor ended without a word")
-	default:
-		return fmt.Errorf("wait for the supervisor: %w", err)
 	}
+	return report.Error
+}
+
+// errLost says that a supervisor ended without a report: it was killed.
+var errLost = errors.New("the supervisor ended without a word")
+
+func (r Report) kind() Kind {
+	if r.Error == nil {
+		return KindInternal
+	}
+	return r.Error.Kind
+}
+
+func (r Report) cause() error {
+	if r.Error == nil {
+		return errors.New("it has ended")
+	}
+	return r.Error.Err
 }
 
 // abandoned is the error of a caller that gave up, with what the supervisor
-// was at when it heard of that.
+// was at when it heard of that; nil if the caller has not given up.
 func abandoned(ctx context.Context, report Report) error {
+	if ctx.Err() == nil {
+		return nil
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fail(KindCanceled, "", "interrupted; everything is undone")
 	}

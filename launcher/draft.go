@@ -204,7 +204,7 @@ func (d *draft) chooseAccel() error {
 
 // preview chooses what is open without reserving it, for --dry-run.
 func (l *Launcher) preview(d *draft) error {
-	if err := l.chooseName(d, false); err != nil {
+	if err := l.chooseName(d); err != nil {
 		return err
 	}
 	return l.chooseRest(d)

@@ -73,7 +73,7 @@ func fail(kind Kind, advice, format string, args ...any) *Error {
 }
 
 // during says what was attempted when err happened. An Error keeps its kind
-// and advice; any other error is sorted by its cause.
+// and advice, also beside others; any other error is sorted by its cause.
 func during(op string, err error) error {
 	if err == nil {
 		return nil
@@ -83,13 +83,30 @@ func during(op string, err error) error {
 		if e.Op != "" {
 			return err
 		}
-		return &Error{Kind: e.Kind, Op: op, Err: e.Err, Advice: e.Advice}
+		cause := e.Err
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			cause = allOf(e, several.Unwrap())
+		}
+		return &Error{Kind: e.Kind, Op: op, Err: cause, Advice: e.Advice}
 	}
 	if hasAdvice(err) {
 		return &Error{Kind: classify(err), Op: op, Err: err}
 	}
 	kind := classify(err)
 	return &Error{Kind: kind, Op: op, Err: err, Advice: wayOut[kind]}
+}
+
+// allOf is the cause of an Error with the errors that came with it, in one line.
+func allOf(first *Error, errs []error) error {
+	cause := first.Err
+	for _, err := range errs {
+		var e *Error
+		if errors.As(err, &e) && e == first {
+			continue
+		}
+		cause = fmt.Errorf("%w; and %w", cause, err)
+	}
+	return cause
 }
 
 // hasAdvice tells whether an error of the packages below says by itself what

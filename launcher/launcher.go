@@ -89,9 +89,13 @@ func (l *Launcher) dir(name string) (vmdir.Dir, error) {
 	_, err := os.Lstat(d.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return d, fail(KindNotFound, "see kvmrun list -a", "there is no VM %s", name)
+		return d, noSuchVM(name)
 	case errors.Is(err, fs.ErrPermission):
 		return d, &Error{Kind: KindPermission, Err: fmt.Errorf("VM %s: %w", name, err), Advice: "run it by sudo"}
 	}
 	return d, err
+}
+
+func noSuchVM(name string) error {
+	return fail(KindNotFound, "see kvmrun list -a", "there is no VM %s", name)
 }

@@ -2,11 +2,13 @@ package launcher
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"runtime"
 	"sync"
 	"time"
 
+	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
 )
 
@@ -127,15 +129,19 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 		return Details{}, err
 	}
 	alive := state.QEMU.Alive()
+	if !alive && !supervised && state.Phase == Starting {
+		// Its supervisor may have been killed before it could write down which
+		// process QEMU is.
+		if id, err := FindQEMU(&spec); err == nil {
+			state.QEMU, alive = id, true
+		}
+	}
 	if state.Phase != Failed && !supervised && !alive {
 		state.Phase, state.Reason = Dead, "QEMU and its supervisor have ended"
 	}
-	v := VM{
-		Name: d.Name, State: state.Phase, Reason: state.Reason,
-		IP: spec.Network.IP.String(), MAC: spec.Network.MAC.String(), Tap: spec.Network.Tap,
-		Image: spec.image(), Started: state.Started, Reachable: state.Reachable,
-		UUID: spec.UUID, Supervised: supervised,
-	}
+	v := spec.view()
+	v.Name, v.State, v.Reason, v.Supervised = d.Name, state.Phase, state.Reason, supervised
+	v.Started, v.Reachable = state.Started, state.Reachable
 	if alive {
 		v.PID = state.QEMU.PID
 	}
@@ -149,6 +155,31 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 			QEMULog: d.File(vmdir.QEMULog), SupervisorLog: d.File(vmdir.SupervisorLog),
 		},
 	}, nil
+}
+
+// lookFor is look for the VM with a UUID: another that has its name by now is
+// not there, by fs.ErrNotExist.
+func (l *Launcher) lookFor(d vmdir.Dir, uuid string) (Details, error) {
+	vm, err := l.look(d)
+	if err == nil && vm.UUID != uuid {
+		return Details{}, fmt.Errorf("%s is another VM by now: %w", d.Name, fs.ErrNotExist)
+	}
+	return vm, err
+}
+
+// view is a VM that is only just starting.
+func (s *Spec) view() VM {
+	return VM{
+		Name: s.Name, State: Starting, UUID: s.UUID, Image: s.image(),
+		IP: s.Network.IP.String(), MAC: s.Network.MAC.String(), Tap: s.Network.Tap,
+	}
+}
+
+// FindQEMU looks for the VM's QEMU among all processes: by its user, whom no
+// other VM has, and the UUID among its arguments. It fails with
+// process.ErrGone.
+func FindQEMU(s *Spec) (process.ID, error) {
+	return process.Search(process.RunsAs(s.RunAs.UID), "-uuid", s.UUID)
 }
 
 // damaged says what to do about a record that cannot be read.

@@ -1,12 +1,12 @@
 package launcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"net/netip"
-	"os"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -21,48 +21,45 @@ const (
 	leaseUID = "uid-"
 )
 
-// reserve chooses what is still open (name, address, user ID), writes the
-// completed Spec into a folder of its own and leases the rest, all under the
-// run directory's lock, so that any number of starts at the same instant
-// choose apart. The folder comes back supervised: the caller holds its lock
-// and hands it to a supervisor. If anything fails, nothing is left.
-func (l *Launcher) reserve(d *draft) (dir vmdir.Dir, lock *os.File, err error) {
-	guard, err := l.root.Lock()
+// reserve chooses what is still open (name, address, user ID), leases it, and
+// writes the completed Spec into a folder, which gets the VM's name last: other
+// commands see a whole VM or none. All of it happens under the run directory's
+// lock, so that any number of starts at the same instant choose apart. The
+// folder comes back supervised: the caller holds its lock and hands it to a
+// supervisor. If anything fails, nothing is left.
+func (l *Launcher) reserve(ctx context.Context, d *draft) (folder vmdir.New, err error) {
+	guard, err := l.root.Lock(ctx)
 	if err != nil {
-		return dir, nil, err
+		return folder, err
 	}
 	defer func() { _ = guard.Close() }()
 
-	if err := l.chooseName(d, true); err != nil {
-		return dir, nil, err
+	if err := l.chooseName(d); err != nil {
+		return folder, err
 	}
-	dir = l.root.Dir(d.spec.Name)
-	if err := dir.Create(); err != nil {
-		return dir, nil, err
+	if err := l.clearName(ctx, d.spec.Name); err != nil {
+		return folder, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, Release(l.root, &d.spec))
-		}
-	}()
-	if lock, err = dir.Supervise(); err != nil {
-		return dir, nil, err
+	if folder, err = l.root.New(); err != nil {
+		return folder, err
 	}
 	defer func() {
 		if err != nil {
-			_ = lock.Close()
+			err = errors.Join(err, ReleaseLeases(l.root, &d.spec), folder.Discard())
 		}
 	}()
 	if err = l.chooseRest(d); err != nil {
-		return dir, nil, err
+		return folder, err
+	}
+	if err = folder.Dir.Write(vmdir.SpecFile, d.spec); err != nil {
+		return folder, err
 	}
 	for _, resource := range d.spec.leases() {
 		if err = l.root.Lease(resource, d.spec.Name); err != nil {
-			return dir, nil, err
+			return folder, err
 		}
 	}
-	err = dir.Write(vmdir.SpecFile, d.spec)
-	return dir, lock, err
+	return folder, folder.Name(l.root, d.spec.Name)
 }
 
 // leases are the resources that a completed Spec has for itself.
@@ -82,34 +79,47 @@ func ReleaseLeases(root vmdir.Root, s *Spec) error {
 	return errors.Join(errs...)
 }
 
-// Release gives back a VM's leases and removes its folder.
+// Release gives back a VM's leases and removes its folder, whose lock the caller
+// holds.
 func Release(root vmdir.Root, s *Spec) error {
 	return errors.Join(ReleaseLeases(root, s), root.Dir(s.Name).Remove())
 }
 
 // chooseName settles the name. The record of a VM that failed gives way to a
-// new VM of that name, and is removed if replace is set.
-func (l *Launcher) chooseName(d *draft, replace bool) error {
+// new VM of that name.
+func (l *Launcher) chooseName(d *draft) error {
 	if d.spec.Name == "" {
-		d.spec.Name = freeName(d.base, func(name string) bool { return l.root.Dir(name).Exists() })
+		d.spec.Name = freeName(d.base, func(name string) bool { return l.checkName(name) != nil })
 		return nil
 	}
-	dir := l.root.Dir(d.spec.Name)
+	return l.checkName(d.spec.Name)
+}
+
+// checkName tells whether a new VM can have the name.
+func (l *Launcher) checkName(name string) error {
+	dir := l.root.Dir(name)
 	if !dir.Exists() {
 		return nil
 	}
 	was, err := l.look(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return err
+	case was.State == Failed && was.Details.Leftover == "":
+		return nil
 	}
-	if err == nil && was.State != Failed {
-		return fail(KindExists, "choose another by --name, or stop it",
-			"there is a VM %s already (%s)", d.spec.Name, was.State)
+	return fail(KindExists, "choose another by --name, or stop it", "there is a VM %s already (%s)", name, was.State)
+}
+
+// clearName removes the record of a VM that failed from a name that is free.
+func (l *Launcher) clearName(ctx context.Context, name string) error {
+	dir := l.root.Dir(name)
+	if !dir.Exists() {
+		return nil
 	}
-	if replace {
-		return dir.Remove()
-	}
-	return nil
+	return l.removeRecord(ctx, dir, "")
 }
 
 // chooseRest settles address, MAC, tap and user ID of a VM that has a name.
@@ -158,6 +168,9 @@ func (l *Launcher) chooseAddress(d *draft) error {
 // machine hardly ever get the same.
 func (l *Launcher) chooseUser(s *Spec) error {
 	if s.RunAs.UID != 0 {
+		if vm := l.root.Holder(leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10)); vm != "" {
+			return fail(KindUsage, "choose another by --run-as, or leave it out", "VM %s runs as user %d, and VMs must be strangers to one another", vm, s.RunAs.UID)
+		}
 		return nil
 	}
 	hash := fnv.New32a()

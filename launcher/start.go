@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"kvmrun/launcher/vmdir"
@@ -20,7 +19,8 @@ type StartOptions struct {
 
 // Start starts a VM and returns when QEMU runs and the network stands. If it
 // fails, or the context ends first, everything is undone before it returns;
-// the record of a VM whose QEMU failed stays for Inspect and its logs.
+// the record of a VM whose QEMU failed stays for Inspect and its logs, as does
+// that of any VM that fails after a detached start.
 func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, error) {
 	op := "start"
 	if spec.Name != "" {
@@ -44,59 +44,67 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 			o.Note(note)
 		}
 	}
-	dir, lock, err := l.place(ctx, d)
+	folder, err := l.place(ctx, d)
 	if err != nil {
 		return VM{}, during(op, err)
 	}
-	op = "start " + dir.Name
-	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: o.Detach}
-	if err := supervisor.order(order, lock); err != nil {
-		return VM{}, during(op, errors.Join(err, Release(l.root, &d.spec)))
+	op = "start " + folder.Dir.Name
+	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o.Detach)
+	return vm, during(op, err)
+}
+
+// launch hands a VM that has its folder to a supervisor.
+func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, spec *Spec, detach bool) (VM, error) {
+	dir := folder.Dir
+	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: detach}
+	if err := supervisor.order(order, folder.Lock); err != nil {
+		return VM{}, errors.Join(err, l.end(context.WithoutCancel(ctx), dir, spec.UUID, "", StopOptions{Force: true}))
 	}
-	if !o.Detach {
-		if err := supervisor.await(ctx, dir); err != nil {
-			return VM{}, during(op, err)
+	if !detach {
+		err := supervisor.await(ctx, dir)
+		if errors.Is(err, errLost) {
+			err = l.endLost(ctx, dir, spec.UUID)
+		}
+		if err != nil {
+			return VM{}, err
 		}
 	}
-	details, err := l.look(dir)
-	return details.VM, during(op, err)
+	now, err := l.lookFor(dir, spec.UUID)
+	switch {
+	case !errors.Is(err, os.ErrNotExist):
+		return now.VM, err
+	case detach: // it has ended already
+		return spec.view(), nil
+	}
+	return VM{}, ended(dir, err)
+}
+
+// endLost undoes a start whose supervisor was killed meanwhile.
+func (l *Launcher) endLost(ctx context.Context, dir vmdir.Dir, uuid string) error {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if err := l.end(undo, dir, uuid, "", StopOptions{Force: true}); err != nil {
+		return fail(KindInternal, "stop it", "its supervisor was killed, and not all could be undone: %w", err)
+	}
+	if err := abandoned(ctx, Report{Over: true}); err != nil {
+		return err
+	}
+	return fail(KindInternal, "start it again", "its supervisor was killed; everything is undone")
 }
 
 // place makes the run directory and reserves the VM's folder in it. What a
 // dead VM of the same name left on the host is cleaned up first.
-func (l *Launcher) place(ctx context.Context, d *draft) (vmdir.Dir, *os.File, error) {
+func (l *Launcher) place(ctx context.Context, d *draft) (vmdir.New, error) {
 	if err := l.makeRoot(); err != nil {
-		return vmdir.Dir{}, nil, err
+		return vmdir.New{}, err
 	}
 	if d.spec.Name != "" {
 		dir := l.root.Dir(d.spec.Name)
-		if was, err := l.look(dir); err == nil && was.State == Dead {
+		if was, err := l.look(dir); err == nil && (was.State == Dead || was.Details.Leftover != "") {
 			if err := l.adopt(ctx, dir); err != nil {
-				return vmdir.Dir{}, nil, err
+				return vmdir.New{}, err
 			}
 		}
 	}
-	return l.reserve(d)
-}
-
-// adopt puts a supervisor on a VM that has none. If QEMU is gone, the
-// supervisor's first act is to clean up, and adopt returns after that.
-func (l *Launcher) adopt(ctx context.Context, dir vmdir.Dir) error {
-	lock, err := dir.Supervise()
-	if errors.Is(err, vmdir.ErrSupervised) || errors.Is(err, os.ErrNotExist) {
-		return nil // somebody else was quicker
-	}
-	if err != nil {
-		return err
-	}
-	supervisor, err := l.hire()
-	if err != nil {
-		return errors.Join(err, lock.Close())
-	}
-	defer supervisor.close()
-	order := Order{Mode: ModeAdopt, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name}
-	if err := supervisor.order(order, lock); err != nil {
-		return fmt.Errorf("adopt %s: %w", dir.Name, err)
-	}
-	return supervisor.await(ctx, dir)
+	return l.reserve(ctx, d)
 }

@@ -36,7 +36,8 @@ var moves = map[Phase][]Phase{
 type State struct {
 	Version     int            `json:"version"`
 	Phase       Phase          `json:"phase"`
-	Reason      string         `json:"reason,omitempty"` // why it failed
+	Reason      string         `json:"reason,omitempty"`   // why it failed
+	Leftover    string         `json:"leftover,omitempty"` // why not all could be undone
 	Created     time.Time      `json:"created"`
 	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
 	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address

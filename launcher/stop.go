@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
+	"io/fs"
 	"syscall"
 	"time"
 
 	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
-	"kvmrun/qmp"
 )
 
 // StopOptions say how patiently a VM is stopped.
@@ -26,15 +24,23 @@ type StopOptions struct {
 	Note func(string)
 }
 
+func (o StopOptions) note(format string, args ...any) {
+	if o.Note != nil {
+		o.Note(fmt.Sprintf(format, args...))
+	}
+}
+
 // DefaultStopTimeout is how long a guest may take to shut down.
 const DefaultStopTimeout = 30 * time.Second
 
-// flushTime is how long QEMU may take to flush and leave before it is killed.
-const flushTime = 20 * time.Second
+// FlushTime is how long QEMU may take to write out its disks and leave before it
+// is killed.
+const FlushTime = 20 * time.Second
 
 // Stop ends a VM and returns when its QEMU and its network are gone: by the
-// ACPI power button, then by QMP quit, then by SIGKILL. Of a VM that failed it
-// removes the record.
+// ACPI power button, then by SIGTERM, upon which QEMU writes out its disks and
+// leaves, then by SIGKILL. Of a VM that failed it removes the record. Of
+// several Stops at once each returns when the VM is gone.
 func (l *Launcher) Stop(ctx context.Context, name string, o StopOptions) error {
 	return during("stop "+printableName(name), l.stop(ctx, name, o))
 }
@@ -47,28 +53,14 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	vm, err := l.attended(ctx, dir)
-	if err != nil || vm == nil {
+	vm, err := l.look(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noSuchVM(name)
+	}
+	if err != nil {
 		return err
 	}
-	if vm.State == Failed {
-		return dir.Remove()
-	}
-	if err := l.finish(ctx, dir, vm, "", o); err != nil {
-		return err
-	}
-	return l.forget(ctx, dir)
-}
-
-// finish ends a VM's QEMU and waits until its supervisor has cleaned up.
-func (l *Launcher) finish(ctx context.Context, dir vmdir.Dir, vm *Details, reason string, o StopOptions) error {
-	if err := dir.AskStop(reason); err != nil {
-		return err
-	}
-	if err := l.endQEMU(ctx, dir, vm, o); err != nil {
-		return err
-	}
-	return awaitEnd(ctx, vm.Details.Supervisor)
+	return l.end(ctx, dir, vm.UUID, "", o)
 }
 
 // Fail ends a VM that did not do what was expected of it, at once. Its network
@@ -83,63 +75,117 @@ func (l *Launcher) Fail(ctx context.Context, name, reason string) error {
 	if err != nil {
 		return during(op, err)
 	}
-	vm, err := l.attended(ctx, dir)
-	if err != nil || vm == nil || vm.State == Failed {
-		return during(op, err)
-	}
-	return during(op, l.finish(ctx, dir, vm, reason, StopOptions{Force: true}))
-}
-
-// forget removes the record that a VM leaves if its end did not go well. If its
-// supervisor ended before its QEMU, a new one cleans up.
-func (l *Launcher) forget(ctx context.Context, dir vmdir.Dir) error {
-	left, err := l.look(dir)
-	if err == nil && left.State == Dead {
-		if err = l.adopt(ctx, dir); err == nil {
-			left, err = l.look(dir)
-		}
-	}
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case left.State == Failed:
-		return dir.Remove()
-	}
-	return fail(KindInternal, "see "+dir.File(vmdir.SupervisorLog), "QEMU is gone but not all that belonged to it")
-}
-
-// attended makes sure that the VM has a supervisor, which will clean up. It
-// returns nil if the VM is gone already, and waits until QEMU is known if the
-// VM is only just starting.
-func (l *Launcher) attended(ctx context.Context, dir vmdir.Dir) (*Details, error) {
 	vm, err := l.look(dir)
-	if err == nil && !vm.Supervised && vm.State != Failed {
-		if err = l.adopt(ctx, dir); err == nil {
-			vm, err = l.look(dir)
-		}
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return during(op, err)
 	}
-	if vm.State == Starting && vm.PID == 0 {
-		err = l.Watch(ctx, dir, func() (bool, error) {
-			vm, err = l.look(dir)
-			return vm.PID != 0 || vm.State != Starting, err
-		})
-		if KindOf(err) == KindEnded || errors.Is(err, os.ErrNotExist) {
-			return nil, nil
+	return during(op, l.end(ctx, dir, vm.UUID, reason, StopOptions{Force: true}))
+}
+
+// maxAdoptions is how many supervisors may die on a VM before end gives up.
+const maxAdoptions = 3
+
+// end brings a VM to its end, wherever it is now and whatever others do with it
+// meanwhile: it looks, takes the next step, and looks again, until the VM with
+// this UUID is gone. With a reason, the record of a VM that failed stays.
+func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, o StopOptions) error {
+	for adoptions := 0; ; {
+		vm, err := l.lookFor(dir, uuid)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case vm.Supervised && vm.State != Failed:
+			if err := l.endSupervised(ctx, dir, &vm, reason, o); err != nil {
+				return err
+			}
+			continue
+		case vm.State == Failed && vm.Details.Leftover == "":
+			if reason != "" {
+				return nil
+			}
+			return l.removeRecord(ctx, dir, uuid)
+		case vm.Supervised: // for a moment still
+			if err := awaitSupervisor(ctx, dir, &vm, o); err != nil {
+				return err
+			}
+			continue
+		case adoptions == maxAdoptions:
+			return fail(KindInternal, "see "+dir.File(vmdir.SupervisorLog), "not all that belongs to it could be undone: %s", vm.Reason)
+		}
+		adoptions++
+		if vm.State == Dead || vm.State == Failed {
+			o.mark(dir, reason)
+		}
+		if err := l.adopt(ctx, dir); err != nil {
+			return err
 		}
 	}
-	return &vm, err
+}
+
+// mark writes down that the VM's end is wanted. Without room for it, the end
+// only looks less wanted.
+func (o StopOptions) mark(dir vmdir.Dir, reason string) {
+	if err := dir.AskStop(reason); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		o.note("%s: %v", dir.Name, err)
+	}
+}
+
+// endSupervised ends the QEMU of a VM that somebody looks after, and waits until
+// that one has cleaned up.
+func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details, reason string, o StopOptions) error {
+	if vm.State == Starting && vm.PID == 0 {
+		return l.awaitQEMU(ctx, dir)
+	}
+	o.mark(dir, reason)
+	if err := endQEMU(ctx, dir, vm, o); err != nil {
+		if vm.Details.QEMU.Alive() {
+			err = errors.Join(err, dir.WithdrawStop())
+		}
+		return err
+	}
+	return awaitSupervisor(ctx, dir, vm, o)
+}
+
+// awaitQEMU waits until the QEMU of a VM that is only just starting is known.
+func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir) error {
+	err := l.Watch(ctx, dir, func() (bool, error) {
+		vm, err := l.look(dir)
+		return vm.PID != 0 || vm.State != Starting || !vm.Supervised, err
+	})
+	if KindOf(err) == KindEnded || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// awaitSupervisor waits until a supervisor has undone what belongs to a VM
+// whose QEMU is gone. One that does not is killed: another can take its place.
+func awaitSupervisor(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
+	handle, err := process.Open(vm.Details.Supervisor)
+	if errors.Is(err, process.ErrGone) {
+		return sleep(ctx, lookAgain) // a new one has not yet said who it is
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = handle.Close() }()
+	if waitFor(ctx, handle, undoTime) == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	o.note("%s: its supervisor does not clean up within %v: replacing it", dir.Name, undoTime)
+	if err := handle.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, process.ErrGone) {
+		return err
+	}
+	return handle.Wait(ctx)
 }
 
 // endQEMU goes from the gentlest way to end QEMU to the surest.
-func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
+func endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
 	setDefault(&o.Timeout, DefaultStopTimeout)
 	handle, err := process.Open(vm.Details.QEMU)
 	if errors.Is(err, process.ErrGone) {
@@ -150,25 +196,24 @@ func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o St
 	}
 	defer func() { _ = handle.Close() }()
 	if !o.Force && vm.State != Paused {
-		err := askGuest(ctx, dir, handle, o.Timeout)
+		err := askGuest(ctx, vm, handle, o.Timeout)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if o.Note != nil {
-			o.Note(fmt.Sprintf("%s did not shut down (%v): ending QEMU", dir.Name, err))
+		if errors.Is(err, process.ErrGone) {
+			return nil // the supervisor is gone: another is needed
 		}
+		o.note("%s did not shut down within %v: ending QEMU", dir.Name, o.Timeout)
 	}
 	// To QEMU, SIGTERM and the monitor's quit are the same request: it flushes
 	// its disks and exits. A signal needs no monitor to be free.
 	if err := handle.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, process.ErrGone) {
 		return err
 	}
-	if err := waitFor(ctx, handle, flushTime); err == nil || ctx.Err() != nil {
+	if waitFor(ctx, handle, FlushTime) == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if o.Note != nil {
-		o.Note(fmt.Sprintf("%s: QEMU did not end within %v: killing it", dir.Name, flushTime))
-	}
+	o.note("%s: QEMU did not end within %v: killing it", dir.Name, FlushTime)
 	if err := handle.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, process.ErrGone) {
 		return err
 	}
@@ -179,72 +224,42 @@ func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o St
 // still booting misses the first.
 const pressInterval = 5 * time.Second
 
-// askGuest asks the guest to shut down and waits until QEMU has ended.
-func askGuest(ctx context.Context, dir vmdir.Dir, qemu *process.Handle, limit time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+// PowerButton is the signal by which a supervisor is told to press the guest's
+// power button. It does so on a monitor of its own, which nobody can occupy.
+const PowerButton = syscall.SIGPWR
+
+// askGuest asks the guest to shut down and waits until QEMU has ended. It fails
+// with process.ErrGone if there is no supervisor to do it.
+func askGuest(ctx context.Context, vm *Details, qemu *process.Handle, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		if err := powerDown(ctx, dir); err != nil {
-			// QEMU may be on its way out already.
-			if waitFor(ctx, qemu, monitorTime) == nil {
-				return nil
-			}
+		if err := press(vm.Details.Supervisor); err != nil {
 			return err
 		}
-		err := waitFor(ctx, qemu, pressInterval)
-		if err == nil {
+		if waitFor(ctx, qemu, pressInterval) == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 	}
 }
 
-// monitorTime is how long to wait for one's turn on a VM's monitor.
-const monitorTime = 2 * time.Second
-
-// powerDown presses the guest's power button.
-func powerDown(ctx context.Context, dir vmdir.Dir) error {
-	ctx, cancel := context.WithTimeout(ctx, monitorTime)
-	defer cancel()
-	client, err := dialMonitor(ctx, dir)
+// press tells a supervisor to press the power button.
+func press(supervisor process.ID) error {
+	handle, err := process.Open(supervisor)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close() }()
-	return client.Execute(ctx, "system_powerdown", nil, nil)
-}
-
-// dialMonitor opens the VM's monitor for commands.
-func dialMonitor(ctx context.Context, dir vmdir.Dir) (*qmp.Client, error) {
-	conn, err := dir.Dial(ctx, vmdir.MonitorSocket)
-	if err != nil {
-		return nil, err
-	}
-	return qmp.New(ctx, conn.(*net.UnixConn))
+	defer func() { _ = handle.Close() }()
+	return handle.Signal(PowerButton)
 }
 
 // waitFor waits for a process to end, for some time at most.
 func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := h.Wait(ctx); err != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// awaitEnd waits until a process has ended.
-func awaitEnd(ctx context.Context, id process.ID) error {
-	h, err := process.Open(id)
-	if errors.Is(err, process.ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = h.Close() }()
 	return h.Wait(ctx)
 }
 

@@ -122,6 +122,20 @@ func (s *search) met() (bool, error) {
 	}
 }
 
+// HowEnded is nil if the VM with a UUID ended as it should, and says why if not.
+func (l *Launcher) HowEnded(name, uuid string) error {
+	vm, err := l.lookFor(l.root.Dir(name), uuid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return during("end of "+printableName(name), err)
+	case vm.State == Failed || vm.State == Dead:
+		return fail(KindQEMU, "see kvmrun logs --qemu "+name, "%s has ended: %s", name, vm.Reason)
+	}
+	return nil
+}
+
 // Watch calls met whenever something in the VM's folder has changed, until it
 // says true or fails. It fails with KindEnded when the VM has ended.
 func (l *Launcher) Watch(ctx context.Context, dir vmdir.Dir, met func() (bool, error)) error {

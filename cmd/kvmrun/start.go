@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -57,7 +57,8 @@ machine there, by proxy ARP. Otherwise it lives in a subnet of its own behind
 this host, which other machines reach by a route: ip route add SUBNET via HOST.
 
 If the VM does not come up, or --wait is not met within --timeout, or Ctrl-C is
-pressed, everything is undone before kvmrun returns.`,
+pressed, everything is undone before kvmrun returns. The record of a VM that
+failed stays, with its logs, until the name is used again or it is stopped.`,
 		Example: `  kvmrun start disk.qcow2
   kvmrun start disk.qcow2 --name web --ip 10.254.254.80 --memory 2G --cpus 2
   kvmrun start disk.qcow2 --ephemeral --wait net --json
@@ -245,9 +246,10 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
+	keepWriting()
 	vm, err := l.Start(limited, f.spec, launcher.StartOptions{
-		Detach: condition.Is(launcher.WaitNone),
-		Note:   func(note string) { a.say("%s", note) },
+		Detach: condition.Is(launcher.WaitNone) && !f.foreground,
+		Note:   a.note,
 	})
 	if err != nil {
 		return err
@@ -257,11 +259,26 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 			return err
 		}
 	}
-	if err := a.printStarted(l, vm, f); err != nil || !f.foreground {
-		return err
+	if err := a.printStarted(l, vm, f); err != nil {
+		// Nobody knows of the VM.
+		return errors.Join(err, a.endNow(l, vm.Name))
 	}
-	return a.foreground(ctx, l, vm.Name)
+	if f.foreground {
+		return a.foreground(ctx, l, vm)
+	}
+	return nil
 }
+
+// endNow ends a VM whatever becomes of the command's own context.
+func (a *app) endNow(l *launcher.Launcher, name string) error {
+	err := l.Stop(context.Background(), name, launcher.StopOptions{Force: true, Note: a.note})
+	if launcher.KindOf(err) == launcher.KindNotFound {
+		return nil // by itself
+	}
+	return err
+}
+
+func (a *app) note(note string) { a.say("%s", note) }
 
 // waitOrStop waits for the condition. A VM that does not meet it is stopped
 // again; its record stays, so that its logs can be read.
@@ -273,7 +290,10 @@ func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, name string,
 	case launcher.KindEnded:
 		return err
 	case launcher.KindCanceled:
-		return errors.Join(err, l.Stop(context.WithoutCancel(ctx), name, launcher.StopOptions{Force: true}))
+		if failed := a.endNow(l, name); failed != nil {
+			return errors.Join(err, failed)
+		}
+		return &launcher.Error{Kind: launcher.KindCanceled, Op: "start " + name, Err: errors.New("interrupted; everything is undone")}
 	}
 	if err == nil {
 		return nil
@@ -293,17 +313,28 @@ func (a *app) printStarted(l *launcher.Launcher, vm launcher.VM, f *startFlags) 
 	return a.print(vm)
 }
 
-// foreground shows the console until the VM ends. The first Ctrl-C asks the
-// guest to shut down, the second ends QEMU.
-func (a *app) foreground(ctx context.Context, l *launcher.Launcher, name string) error {
-	err := l.Follow(ctx, name, vmdir.ConsoleLog, a.out, true)
-	if launcher.KindOf(err) != launcher.KindCanceled {
-		return err
+// foreground shows the console until the VM ends, and tells whether that was as
+// it should be. The first Ctrl-C asks the guest to shut down, the second ends
+// QEMU. If nobody can see the console any more, the VM ends, too.
+func (a *app) foreground(ctx context.Context, l *launcher.Launcher, vm launcher.VM) error {
+	err := l.Follow(ctx, vm.Name, vmdir.ConsoleLog, a.out, true)
+	if err == nil {
+		return l.HowEnded(vm.Name, vm.UUID)
 	}
-	a.say("stopping %s; Ctrl-C again ends it at once", name)
+	if launcher.KindOf(err) != launcher.KindCanceled {
+		return errors.Join(err, a.endNow(l, vm.Name))
+	}
+	a.say("stopping %s; Ctrl-C again ends it at once", vm.Name)
 	again, release := interrupts()
 	defer release()
-	return l.Stop(again, name, launcher.StopOptions{Note: func(note string) { a.say("%s", note) }})
+	err = l.Stop(again, vm.Name, launcher.StopOptions{Note: a.note})
+	if again.Err() != nil {
+		err = a.endNow(l, vm.Name)
+	}
+	if launcher.KindOf(err) == launcher.KindNotFound {
+		return nil
+	}
+	return err
 }
 
 // dryRun prints the script, or with --json the completed Spec.
@@ -318,6 +349,6 @@ func (a *app) dryRun(l *launcher.Launcher, f *startFlags) error {
 	if f.json {
 		return a.print(plan)
 	}
-	_, err = os.Stdout.WriteString(plan.Script)
+	_, err = io.WriteString(a.out, plan.Script)
 	return err
 }

@@ -3,16 +3,21 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
 	"kvmrun/launcher"
 	"kvmrun/launcher/process"
 )
 
-// adopt takes hold of a running QEMU and of the guest's DHCP. If QEMU is gone
-// it leaves everything to the end.
+// adoptTime is how long a QEMU that is taken over may take to greet before the
+// supervisor goes on without its monitor.
+const adoptTime = 2 * time.Second
+
+// adopt takes hold of a running QEMU: its process, its monitor and the guest's
+// DHCP. The process is enough to clean up after it one day, so whatever else
+// cannot be had is only logged. If QEMU is gone it leaves everything to the end.
 func (s *supervisor) adopt() error {
-	handle, err := process.Open(s.state.QEMU)
+	handle, err := s.findQEMU()
 	if errors.Is(err, process.ErrGone) {
 		return nil
 	}
@@ -20,25 +25,58 @@ func (s *supervisor) adopt() error {
 		return err
 	}
 	s.qemu = watchHandle(handle)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := s.greet(ctx); err != nil && !s.qemu.ended() {
-		return fmt.Errorf("%s: QEMU's monitor: %w", s.dir.Name, err)
-	}
+	s.state.QEMU = handle.ID
 	if s.state.Supervisor, err = process.Self(); err != nil {
 		return err
 	}
+	if s.state.Phase == "" {
+		s.state.Phase = launcher.Starting
+	}
+	s.settle(s.dir.WithdrawStop()) // of a command that was killed before QEMU ended
+	s.settle(s.save())
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-s.qemu.done
+		cancel()
+	}()
+	go s.reconnect(ctx)
+	select {
+	case c := <-s.arrives:
+		s.arrive(c)
+	case <-s.qemu.done:
+	case <-time.After(adoptTime):
+		s.log.Warn("QEMU does not greet; it will be asked again")
+	}
+	s.serveAgain(ctx)
+	s.event("adopted", nil)
+	return nil
+}
+
+// findQEMU takes hold of the VM's QEMU, known or not: the supervisor that
+// started it may have been killed before it could write down which it is.
+func (s *supervisor) findQEMU() (*process.Handle, error) {
+	id := s.state.QEMU
+	if !id.Alive() {
+		var err error
+		if id, err = launcher.FindQEMU(&s.spec); err != nil {
+			return nil, err
+		}
+	}
+	return process.Open(id)
+}
+
+// serveAgain serves the guest's address as the last supervisor did, as far as
+// it can be had.
+func (s *supervisor) serveAgain(ctx context.Context) {
+	if s.state.Plan == nil {
+		return
+	}
 	server, err := s.openDHCP()
-	if err != nil && !s.qemu.ended() {
-		return err
+	if err != nil {
+		s.log.Error("nobody tells the guest its address", "err", err)
 	}
 	if err := s.startDnsmasq(ctx); err != nil {
 		s.log.Error("dnsmasq does not serve the guest", "err", err)
 	}
 	s.serve(server)
-	s.event("adopted", nil)
-	if s.state.Phase == launcher.Starting {
-		return s.move(launcher.Running)
-	}
-	return s.save()
 }

@@ -19,10 +19,10 @@ import (
 
 // child is the VM's QEMU, whether this supervisor started it or found it.
 type child struct {
-	handle *process.Handle
 	done   chan struct{} // closed when QEMU has ended
-	exit   string        // how it ended, once done is closed; "" if well or unknown
-	known  bool          // exit was seen by its parent
+	signal func(syscall.Signal) error
+	exit   string // how it ended, once done is closed; "" if well or unknown
+	known  bool   // exit was seen by its parent
 }
 
 func (c *child) ended() bool {
@@ -50,17 +50,13 @@ func (s *supervisor) execute(config qemu.Config, h *handover) error {
 	if err := startUnprivileged(cmd); err != nil {
 		return explainExec(args[0], err)
 	}
-	s.qemu = &child{done: make(chan struct{}), known: true}
+	// Until it is reaped, its PID is nobody else's.
+	id, err := process.Find(cmd.Process.Pid)
+	s.qemu = &child{done: make(chan struct{}), known: true, signal: func(sig syscall.Signal) error { return cmd.Process.Signal(sig) }}
 	go s.qemu.reap(cmd)
 	s.state.Command = args
-	id, err := process.Find(cmd.Process.Pid)
-	if err != nil {
-		// It has ended already: connect will say why.
-		return s.save()
-	}
-	s.state.QEMU = id
-	if s.qemu.handle, err = process.Open(id); err != nil {
-		s.qemu.handle = nil
+	if err == nil { // otherwise it has ended already: connect will say why
+		s.state.QEMU = id
 	}
 	return s.save()
 }
@@ -123,7 +119,7 @@ func startUnprivileged(cmd *exec.Cmd) error {
 // watchHandle makes a child of a QEMU that another supervisor started. How it
 // ends cannot be known.
 func watchHandle(h *process.Handle) *child {
-	c := &child{handle: h, done: make(chan struct{})}
+	c := &child{done: make(chan struct{}), signal: h.Signal}
 	go func() {
 		_ = h.Wait(context.Background())
 		close(c.done)

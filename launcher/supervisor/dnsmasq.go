@@ -23,7 +23,7 @@ const dnsmasqTime = 5 * time.Second
 // startDnsmasq runs a real dnsmasq for this guest alone, if that is wanted and
 // none runs, and returns when it listens.
 func (s *supervisor) startDnsmasq(ctx context.Context) error {
-	if s.spec.Network.DHCP != launcher.DHCPDnsmasq || s.state.Dnsmasq.Alive() {
+	if s.spec.Network.DHCP != launcher.DHCPDnsmasq || s.findDnsmasq() {
 		return nil
 	}
 	args, err := dhcp.DnsmasqArgs(s.spec.DHCPConfig(s.state.Plan.TapAddress))
@@ -93,8 +93,25 @@ func awaitDnsmasq(ctx context.Context, path string, ended <-chan struct{}) error
 	}
 }
 
+// findDnsmasq tells whether the VM has a dnsmasq, known or not: the supervisor
+// that started it may have been killed before it could write down which it is.
+func (s *supervisor) findDnsmasq() bool {
+	if s.state.Dnsmasq.Alive() {
+		return true
+	}
+	id, err := process.Search(process.SharesNetwork, dhcp.DnsmasqInterface(s.spec.Network.Tap))
+	if err != nil {
+		return false
+	}
+	s.state.Dnsmasq = id
+	return true
+}
+
 // stopDnsmasq ends the VM's dnsmasq and waits for it.
 func (s *supervisor) stopDnsmasq() {
+	if s.spec.Network.DHCP != launcher.DHCPDnsmasq || !s.findDnsmasq() {
+		return
+	}
 	h, err := process.Open(s.state.Dnsmasq)
 	if err != nil {
 		return

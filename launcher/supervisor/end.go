@@ -17,12 +17,12 @@ import (
 const graceful = 20 * time.Second
 
 // abandon undoes a launch that failed. The record stays if QEMU had a part in
-// the failure, so that its words can be read; otherwise, and if nobody waits any
-// more, nothing does.
-func (s *supervisor) abandon(failure error, givenUp bool) error {
-	keep := s.qemu != nil && launcher.KindOf(failure) == launcher.KindQEMU && !givenUp
+// the failure, so that its words can be read, and if nobody waited who could be
+// told; otherwise, and if nobody waits any more, nothing does.
+func (s *supervisor) abandon(failure error, givenUp, detached bool) error {
+	keep := s.qemu != nil && launcher.KindOf(failure) == launcher.KindQEMU && !givenUp || detached
 	s.stopQEMU()
-	if keep {
+	if _, asked := s.dir.StopAsked(); keep && !asked {
 		return s.end(failure)
 	}
 	return s.end(nil)
@@ -32,38 +32,52 @@ func (s *supervisor) abandon(failure error, givenUp bool) error {
 // ended: SIGTERM makes it flush its disks (QEMU: ui/../os-posix.c,
 // termsig_handler).
 func (s *supervisor) stopQEMU() {
-	if s.qemu == nil || s.qemu.handle == nil {
+	if s.qemu == nil {
 		return
 	}
-	_ = s.qemu.handle.Signal(syscall.SIGTERM)
+	_ = s.qemu.signal(syscall.SIGTERM)
 	select {
 	case <-s.qemu.done:
 		return
 	case <-time.After(graceful):
 	}
-	_ = s.qemu.handle.Signal(syscall.SIGKILL)
+	_ = s.qemu.signal(syscall.SIGKILL)
 	<-s.qemu.done
 }
 
 // end takes everything back, now that QEMU is gone. A VM that ended as it
 // should leaves nothing; of one that failed the record stays, without its
-// leases, until its name is used again or it is stopped.
+// leases, until its name is used again or it is stopped. If not all can be
+// undone the record stays with all that it takes to try again. The error is
+// about what could not be undone.
 func (s *supervisor) end(failure error) error {
 	s.stopDnsmasq()
-	var errs []error
+	var undone error
 	if s.state.Plan != nil {
-		errs = append(errs, s.state.Plan.Undo(context.Background(), s.host))
+		undone = s.state.Plan.Undo(context.Background(), s.host)
+	}
+	s.state.Leftover = ""
+	if undone != nil {
+		s.state.Leftover = strings.ReplaceAll(undone.Error(), "\n", "; ")
+		s.log.Error("not all could be undone", "err", undone)
+		if failure == nil {
+			failure = fmt.Errorf("not all could be undone: %s", s.state.Leftover)
+		}
 	}
 	if failure == nil {
-		return errors.Join(append(errs, launcher.Release(s.root, &s.spec))...)
+		return launcher.Release(s.root, &s.spec)
 	}
-	s.event("failed", map[string]any{"error": failure.Error()})
-	s.state.Phase, s.state.Reason = launcher.Failed, reason(failure)
-	s.settle(s.save())
 	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket} {
 		_ = os.Remove(s.dir.File(socket))
 	}
-	return errors.Join(append(errs, launcher.ReleaseLeases(s.root, &s.spec))...)
+	if undone == nil {
+		undone = launcher.ReleaseLeases(s.root, &s.spec)
+	}
+	s.event("failed", map[string]any{"error": failure.Error()})
+	// Last of all: who reads it may take the name.
+	s.state.Phase, s.state.Reason = launcher.Failed, reason(failure)
+	s.settle(s.save())
+	return undone
 }
 
 // reason is a failure in one line, for list.

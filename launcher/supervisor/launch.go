@@ -3,12 +3,10 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
 	"kvmrun/launcher"
 	"kvmrun/launcher/process"
-	"kvmrun/launcher/vmdir"
 	"kvmrun/netplumb"
 	"kvmrun/netplumb/dhcp"
 	"kvmrun/qmp"
@@ -39,12 +37,13 @@ func (s *supervisor) launch(ctx context.Context) error {
 	}
 	h.close() // from here on QEMU alone keeps tap and sockets alive
 	s.serve(server)
-	if err := s.connect(ctx); err != nil {
+	phase, err := s.connect(ctx)
+	if err != nil {
 		return err
 	}
 	s.state.Started = time.Now().UTC()
 	s.event("started", map[string]any{"pid": s.state.QEMU.PID, "ip": s.spec.Network.IP})
-	return s.move(launcher.Running)
+	return s.move(phase)
 }
 
 // plan writes down what will be done to the host before it is done.
@@ -69,19 +68,26 @@ func (s *supervisor) plan() error {
 	return s.save()
 }
 
-// connect shakes hands with QEMU's monitor and learns that the guest runs and
-// has its network card. If QEMU ends meanwhile, its own words are the error.
-func (s *supervisor) connect(ctx context.Context) error {
+// connect shakes hands with QEMU's monitor, learns whether the guest runs, and
+// makes sure that it has its network card. If QEMU ends meanwhile, its own words
+// are the error.
+func (s *supervisor) connect(ctx context.Context) (launcher.Phase, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
 	defer cancel()
-	err := s.greet(ctx)
+	c, err := greet(ctx, s.dir)
 	if err == nil {
+		s.use(c)
 		err = s.checkCard(ctx)
 	}
 	var told *launcher.Error
 	if err == nil || errors.As(err, &told) {
-		return err
+		return c.phase, err
 	}
+	return "", s.explainSilence(ctx, err)
+}
+
+// explainSilence makes an error of QEMU's not speaking as it should.
+func (s *supervisor) explainSilence(ctx context.Context, err error) error {
 	if errors.Is(err, qmp.ErrHangup) || s.qemu.ended() {
 		return s.explainExit()
 	}
@@ -93,24 +99,6 @@ func (s *supervisor) connect(ctx context.Context) error {
 }
 
 var errSilent = errors.New("QEMU runs but does not answer on its monitor")
-
-// greet opens the supervisor's own monitor.
-func (s *supervisor) greet(ctx context.Context) error {
-	conn, err := s.dir.Dial(ctx, vmdir.OwnSocket)
-	if err != nil {
-		return err
-	}
-	if s.monitor, err = qmp.New(ctx, conn.(*net.UnixConn)); err != nil {
-		return err
-	}
-	var status struct{ Status string }
-	if err := s.monitor.Execute(ctx, "query-status", nil, &status); err != nil {
-		return err
-	}
-	v := s.monitor.Version()
-	s.state.QEMUVersion = v.String()
-	return nil
-}
 
 // openDHCP opens the built-in server's socket before QEMU runs, so that the
 // guest's first word is heard.

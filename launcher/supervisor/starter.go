@@ -30,7 +30,9 @@ func newStarter(socket *os.File) (*starter, error) {
 	return &starter{stream}, nil
 }
 
-// maxOrder bounds an order, in bytes: three paths and a name.
+var errNoLock = errors.New("order without a lock")
+
+// maxOrder bounds an order, in bytes: two paths and a name.
 const maxOrder = 64 << 10
 
 // order waits for the order and the lock that comes with it. It fails with
@@ -50,11 +52,11 @@ func (s *starter) order() (o launcher.Order, lock *os.File, err error) {
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:rn])
 	if err != nil || len(messages) != 1 {
-		return o, nil, fmt.Errorf("order without a lock: %w", err)
+		return o, nil, errors.Join(errNoLock, err)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
-		return o, nil, fmt.Errorf("order without a lock: %w", err)
+		return o, nil, errors.Join(errNoLock, err)
 	}
 	unix.CloseOnExec(fds[0])
 	return o, os.NewFile(uintptr(fds[0]), "lock"), nil
@@ -76,10 +78,13 @@ func (s *starter) watch(detached bool) (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// report tells the starter how it went, and whether this supervisor ends. A
-// starter that is gone does not mind.
-func (s *starter) report(failure error, over bool) {
+// report tells the starter how it went, why not all could be undone if it had to
+// be, and whether this supervisor ends. A starter that is gone does not mind.
+func (s *starter) report(failure, undone error, over bool) {
 	r := launcher.Report{Over: over}
+	if undone != nil {
+		r.Leftover = undone.Error()
+	}
 	if failure != nil {
 		r.Error = &launcher.Error{Kind: launcher.KindOf(failure), Err: failure}
 		var e *launcher.Error

@@ -4,7 +4,7 @@
 //
 // A supervisor owns nothing. QEMU holds its own descriptors and goes on if the
 // supervisor is killed; whatever must be known to carry on is in the VM's
-// folder before it is done. Adopt carries on.
+// folder before it is done, and another supervisor carries on from there.
 package supervisor
 
 import (
@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +26,8 @@ import (
 	"kvmrun/qmp"
 )
 
-// supervisor is one VM's. Its fields belong to the goroutine that runs Launch
-// or Adopt; others send it functions by tasks.
+// supervisor is one VM's. Its fields belong to the goroutine that runs Run;
+// others send it functions by tasks.
 type supervisor struct {
 	data    string
 	root    vmdir.Root
@@ -40,7 +41,10 @@ type supervisor struct {
 	log     *slog.Logger
 
 	qemu    *child
-	monitor *qmp.Client
+	monitor *qmp.Client       // nil until QEMU has greeted
+	events  *qmp.Subscription // nil until then, and when QEMU has hung up
+	arrives chan connection   // gives monitor and events where they are late
+	button  chan os.Signal    // asks to press the guest's power button
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
 }
@@ -50,6 +54,8 @@ type supervisor struct {
 // goes to whoever gave the order, not into the returned error, which is about
 // the supervisor itself. Run owns the socket.
 func Run(socket *os.File) error {
+	button := make(chan os.Signal, 1)
+	signal.Notify(button, launcher.PowerButton)
 	starter, err := newStarter(socket)
 	if err != nil {
 		return err
@@ -63,10 +69,11 @@ func Run(socket *os.File) error {
 	}
 	s, err := open(order, lock, starter)
 	if err != nil {
-		starter.report(err, true)
+		starter.report(err, nil, true)
 		return err
 	}
 	defer s.close()
+	s.button = button
 	if order.Mode == launcher.ModeAdopt {
 		return s.runAdopted()
 	}
@@ -80,11 +87,11 @@ func (s *supervisor) runLaunched(detached bool) error {
 	givenUp := ctx.Err() != nil
 	cancel()
 	if failure != nil {
-		undone := s.abandon(failure, givenUp)
-		s.starter.report(failure, true)
+		undone := s.abandon(failure, givenUp, detached)
+		s.starter.report(failure, undone, true)
 		return undone
 	}
-	s.starter.report(nil, false)
+	s.starter.report(nil, nil, false)
 	return s.end(s.watch())
 }
 
@@ -99,15 +106,15 @@ func (s *supervisor) runAdopted() error {
 		err = s.adopt()
 	}
 	if err != nil {
-		s.starter.report(launcher.During("adopt "+s.dir.Name, err), true)
+		s.starter.report(launcher.During("adopt "+s.dir.Name, err), nil, true)
 		return err
 	}
 	if s.qemu == nil {
-		err := s.end(s.judge(false))
-		s.starter.report(err, true)
-		return err
+		undone := s.end(s.judge(false))
+		s.starter.report(nil, undone, true)
+		return undone
 	}
-	s.starter.report(nil, false)
+	s.starter.report(nil, nil, false)
 	return s.end(s.watch())
 }
 
@@ -119,7 +126,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	}
 	s := &supervisor{
 		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
-		tasks: make(chan func(), 16),
+		tasks: make(chan func(), 16), arrives: make(chan connection, 1),
 	}
 	if s.log, err = openLog(s.dir); err != nil {
 		return nil, err

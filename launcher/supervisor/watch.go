@@ -25,39 +25,42 @@ func rest() {
 // watch follows the VM until its QEMU is gone, and returns why it ended if
 // that was not as it should be.
 func (s *supervisor) watch() error {
-	events := s.monitor.Subscribe(64)
 	shutdown := false
 	quiet := time.After(busyTime)
 	trim := time.NewTicker(trimInterval)
 	defer trim.Stop()
 	for {
 		select {
-		case e, ok := <-events.C:
+		case c := <-s.arrives:
+			s.arrive(c)
+		case e, ok := <-s.incoming():
 			if !ok {
-				events.C = nil // the monitor is gone; QEMU follows
+				s.events = nil // the monitor is gone; QEMU follows
 				continue
 			}
 			shutdown = shutdown || e.Event == "SHUTDOWN"
 			s.note(e)
 		case task := <-s.tasks:
 			task()
+		case <-s.button:
+			s.press()
 		case <-quiet:
 			rest()
 		case <-trim.C:
 			s.settle(s.dir.TrimConsole())
 		case <-s.qemu.done:
-			s.drain(events, &shutdown)
+			s.drain(&shutdown)
 			return s.judge(shutdown)
 		}
 	}
 }
 
 // drain takes what QEMU said last.
-func (s *supervisor) drain(events *qmp.Subscription, shutdown *bool) {
-	if events.C == nil {
+func (s *supervisor) drain(shutdown *bool) {
+	if s.events == nil {
 		return
 	}
-	for e := range events.C {
+	for e := range s.events.C {
 		*shutdown = *shutdown || e.Event == "SHUTDOWN"
 		s.note(e)
 	}

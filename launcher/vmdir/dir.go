@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+	"github.com/google/uuid"
 )
 
 // The files of a VM's folder.
@@ -39,28 +40,19 @@ func (d Dir) Exists() bool {
 	return err == nil && info.IsDir()
 }
 
-// Create makes the folder. It fails with fs.ErrExist if there is one.
-func (d Dir) Create() error { return os.Mkdir(d.Path, 0o700) }
-
-// Remove deletes the folder and all that is in it. The spec goes last, so
-// that a removal which was cut short still says whose folder it was.
+// Remove deletes the folder and all that is in it. Its name is free at once, and
+// nobody sees half a folder. Only who holds the VM's lock may call it: then the
+// name cannot have become another VM's. A folder that is gone is no error.
 func (d Dir) Remove() error {
-	entries, err := os.ReadDir(d.Path)
+	last := filepath.Join(filepath.Dir(d.Path), oldPrefix+uuid.NewString())
+	err := os.Rename(d.Path, last)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.Name() == SpecFile {
-			continue
-		}
-		if err := os.RemoveAll(d.File(e.Name())); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(d.Path)
+	return os.RemoveAll(last)
 }
 
 // Write replaces one of the folder's files with v as JSON, atomically: a
@@ -111,4 +103,13 @@ func (d Dir) AskStop(reason string) error {
 func (d Dir) StopAsked() (reason string, asked bool) {
 	text, err := os.ReadFile(d.File(stopFile))
 	return string(text), err == nil
+}
+
+// WithdrawStop takes AskStop back: the VM goes on.
+func (d Dir) WithdrawStop() error {
+	err := os.Remove(d.File(stopFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

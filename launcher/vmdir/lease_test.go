@@ -20,7 +20,7 @@ func newRoot(t *testing.T, vms ...string) Root {
 		t.Fatal(err)
 	}
 	for _, vm := range vms {
-		if err := root.Dir(vm).Create(); err != nil {
+		if err := os.Mkdir(root.Dir(vm).Path, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +120,7 @@ func manyVMs(t *testing.T) Root {
 	t.Helper()
 	root := newRoot(t, "late")
 	for i := range 50 {
-		if err := root.Dir("vm-" + strconv.Itoa(i)).Create(); err != nil {
+		if err := os.Mkdir(root.Dir("vm-"+strconv.Itoa(i)).Path, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestOneOfManyTakesAStaleLeaseOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := contend(t, root, func(vm string) error {
-		lock, err := root.Lock()
+		lock, err := root.Lock(t.Context())
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,8 @@ var ErrSupervised = errors.New("another supervisor has this VM")
 // Supervise takes the VM's lock for as long as the returned file is open. The
 // kernel drops it when the process ends, however it ends. The lock is an open
 // file description lock (fcntl(2)), which can be looked at without taking it.
-// It fails with ErrSupervised if another process has it.
+// It fails with ErrSupervised if another process has it, and with
+// fs.ErrNotExist if there is no such VM, or no longer the one whose lock it is.
 func (d Dir) Supervise() (*os.File, error) {
 	f, err := os.OpenFile(d.File(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -25,7 +26,11 @@ func (d Dir) Supervise() (*os.File, error) {
 	lock := whole(unix.F_WRLCK)
 	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
 	if err == nil {
-		return f, nil
+		if err = d.isLock(f); err == nil {
+			return f, nil
+		}
+		_ = f.Close()
+		return nil, err
 	}
 	_ = f.Close()
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
@@ -49,6 +54,23 @@ func (d Dir) Supervised() (bool, error) {
 		return false, err
 	}
 	return lock.Type != unix.F_UNLCK, nil
+}
+
+// isLock makes sure that an open lock is that of the folder which has the name
+// now: between opening and locking it the VM may have gone, and a new one come.
+func (d Dir) isLock(f *os.File) error {
+	locked, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(f.Name())
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(locked, now) {
+		return fmt.Errorf("%s is another VM's by now: %w", d.Path, fs.ErrNotExist)
+	}
+	return nil
 }
 
 // whole is a lock over a whole file.

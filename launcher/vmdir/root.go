@@ -6,11 +6,13 @@
 package vmdir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,30 +68,44 @@ func (r Root) Names() ([]string, error) {
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.IsDir() && !nameless(e) {
 			names = append(names, e.Name())
 		}
 	}
 	return names, nil
 }
 
+// lockPause is how long Lock waits before it tries again, at first and at most.
+const (
+	lockPause    = 100 * time.Microsecond
+	maxLockPause = 5 * time.Millisecond
+)
+
 // Lock takes the run directory's own lock, which makes choosing a name, an
-// address and a user ID one step. It is held for milliseconds only, so it
-// simply waits. The caller unlocks by closing what it returns.
-func (r Root) Lock() (*os.File, error) {
+// address and a user ID one step. It is held for milliseconds only; if somebody
+// who has it is stopped meanwhile, Lock gives up when ctx ends. The caller
+// unlocks by closing what it returns.
+func (r Root) Lock(ctx context.Context) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(r.Path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
+	for pause := lockPause; ; pause = min(2*pause, maxLockPause) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s, which another start holds: %w", f.Name(), ctx.Err())
 		}
 	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-	}
-	return f, nil
 }

@@ -27,6 +27,9 @@ func DnsmasqArgs(cfg Config) ([]string, error) {
 	return append([]string{"--keep-in-foreground", "--log-facility=-", "--pid-file="}, service...), nil
 }
 
+// DnsmasqInterface is the one of DnsmasqArgs that no other interface's has.
+func DnsmasqInterface(name string) string { return "--interface=" + name }
+
 // DnsmasqShell returns the same service as a command for a shell. There
 // dnsmasq goes to the background by itself, and the command returns when it
 // listens; it ends with `kill "$(cat pidFile)"`.
@@ -67,7 +70,7 @@ func dnsmasqService(cfg Config) ([]string, error) {
 	args := []string{
 		"--conf-file=/dev/null", "--no-hosts", "--no-resolv", // nothing of the host's
 		"--port=0", // no DNS
-		"--bind-interfaces", "--interface=" + cfg.Interface, "--except-interface=lo",
+		"--bind-interfaces", DnsmasqInterface(cfg.Interface), "--except-interface=lo",
 		"--no-ping", "--leasefile-ro", "--dhcp-authoritative",
 		"--dhcp-range=" + addr + ",static," + mask,
 		"--dhcp-host=" + strings.Join(host, ","),

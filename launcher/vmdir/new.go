@@ -1,0 +1,77 @@
+package vmdir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// What begins with these is no VM: a folder that is not complete yet, and one
+// that is being deleted. No VM's name begins with a dot.
+const (
+	newPrefix = ".new-"
+	oldPrefix = ".old-"
+)
+
+// New is a folder that has no name yet, so that no other command sees a part
+// of a VM. Its lock is taken.
+type New struct {
+	Dir  Dir
+	Lock *os.File
+}
+
+// New makes a folder for a VM to be. Whoever calls it holds Root.Lock until the
+// folder has been given its name or discarded, and so may delete what others
+// have left half done.
+func (r Root) New() (New, error) {
+	r.sweep()
+	name := newPrefix + uuid.NewString()
+	n := New{Dir: r.Dir(name)}
+	err := os.Mkdir(n.Dir.Path, 0o700)
+	if err == nil {
+		n.Lock, err = n.Dir.Supervise()
+	}
+	if err != nil {
+		return New{}, errors.Join(err, os.RemoveAll(n.Dir.Path))
+	}
+	return n, nil
+}
+
+// Name makes the folder that of the VM with a name, in one step. It fails with
+// fs.ErrExist if there is a VM of that name.
+func (n *New) Name(r Root, name string) error {
+	named := r.Dir(name)
+	err := unix.Renameat2(unix.AT_FDCWD, n.Dir.Path, unix.AT_FDCWD, named.Path, unix.RENAME_NOREPLACE)
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: n.Dir.Path, New: named.Path, Err: err}
+	}
+	n.Dir = named
+	return nil
+}
+
+// Discard deletes the folder and gives the lock back.
+func (n *New) Discard() error { return errors.Join(n.Dir.Remove(), n.Lock.Close()) }
+
+// sweep deletes the folders without a name that commands and supervisors left
+// which were killed. One that another is deleting at this moment may go
+// together.
+func (r Root) sweep() {
+	entries, err := os.ReadDir(r.vms())
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if nameless(e) {
+			_ = os.RemoveAll(filepath.Join(r.vms(), e.Name()))
+		}
+	}
+}
+
+func nameless(e fs.DirEntry) bool {
+	return strings.HasPrefix(e.Name(), newPrefix) || strings.HasPrefix(e.Name(), oldPrefix)
+}
