@@ -152,7 +152,7 @@ func (r Report) kind() Kind {
 
 func (r Report) cause() error {
 	if r.Error == nil {
-		return errors.New("it has ended")
+		return errors.New("QEMU has ended")
 	}
 	return r.Error.Err
 }

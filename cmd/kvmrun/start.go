@@ -324,9 +324,9 @@ func (a *app) foreground(ctx context.Context, l *launcher.Launcher, vm launcher.
 	if launcher.KindOf(err) != launcher.KindCanceled {
 		return errors.Join(err, a.endNow(l, vm.Name))
 	}
-	a.say("stopping %s; Ctrl-C again ends it at once", vm.Name)
 	again, release := interrupts()
 	defer release()
+	a.say("stopping %s; Ctrl-C again ends it at once", vm.Name)
 	err = l.Stop(again, vm.Name, launcher.StopOptions{Note: a.note})
 	if again.Err() != nil {
 		err = a.endNow(l, vm.Name)

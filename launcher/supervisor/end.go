@@ -58,7 +58,7 @@ func (s *supervisor) end(failure error) error {
 	}
 	s.state.Leftover = ""
 	if undone != nil {
-		s.state.Leftover = strings.ReplaceAll(undone.Error(), "\n", "; ")
+		s.state.Leftover = oneLine(undone)
 		s.log.Error("not all could be undone", "err", undone)
 		if failure == nil {
 			failure = fmt.Errorf("not all could be undone: %s", s.state.Leftover)
@@ -79,6 +79,9 @@ func (s *supervisor) end(failure error) error {
 	s.settle(s.save())
 	return undone
 }
+
+// oneLine is an error that may be several, for a message.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // reason is a failure in one line, for list.
 func reason(failure error) string {

@@ -83,7 +83,7 @@ func (s *starter) watch(detached bool) (context.Context, context.CancelFunc) {
 func (s *starter) report(failure, undone error, over bool) {
 	r := launcher.Report{Over: over}
 	if undone != nil {
-		r.Leftover = undone.Error()
+		r.Leftover = oneLine(undone)
 	}
 	if failure != nil {
 		r.Error = &launcher.Error{Kind: launcher.KindOf(failure), Err: failure}

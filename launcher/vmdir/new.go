@@ -58,16 +58,33 @@ func (n *New) Name(r Root, name string) error {
 func (n *New) Discard() error { return errors.Join(n.Dir.Remove(), n.Lock.Close()) }
 
 // sweep deletes the folders without a name that commands and supervisors left
-// which were killed. One that another is deleting at this moment may go
-// together.
+// which were killed, and the leases of VMs that never came to be. What another
+// is deleting at this moment may go together.
 func (r Root) sweep() {
 	entries, err := os.ReadDir(r.vms())
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if nameless(e) {
-			_ = os.RemoveAll(filepath.Join(r.vms(), e.Name()))
+		if !nameless(e) {
+			continue
+		}
+		if strings.HasPrefix(e.Name(), newPrefix) {
+			r.sweepLeases()
+		}
+		_ = os.RemoveAll(filepath.Join(r.vms(), e.Name()))
+	}
+}
+
+// sweepLeases deletes what has no holder: a start leases before it names.
+func (r Root) sweepLeases() {
+	resources, err := r.Leased("")
+	if err != nil {
+		return
+	}
+	for resource := range resources {
+		if r.Holder(resource) == "" {
+			_ = os.Remove(filepath.Join(r.leases(), resource))
 		}
 	}
 }

@@ -164,29 +164,3 @@ func modes(t *testing.T, terminal *os.File) unix.Termios {
 	}
 	return *modes
 }
-
-// TestForeground shows the console and stops the VM by Ctrl-C.
-func TestForeground(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	p := h.Host.Start(t, "kvmrun", startArgs(append(boot(t), "--name", "web", "--foreground")...)...)
-	p.Stdout.WaitFor(t, "web 10.254.254.2\n", patience)
-	p.Stdout.WaitFor(t, "guest: ready", patience)
-	p.Signal(t, unix.SIGINT)
-	r := p.Wait(t, patience)
-	if r.ExitCode != 0 || !strings.Contains(r.Stderr, "stopping web") {
-		t.Errorf("Ctrl-C: %s", r)
-	}
-	h.isAsBefore(t)
-}
-
-// A guest that shuts down ends the foreground as well.
-func TestForegroundEndsWithGuest(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	r := h.run(t, startArgs(append(boot(t, "guest.poweroff"), "--foreground")...)...)
-	if r.ExitCode != 0 || !strings.Contains(r.Stdout, "reboot: Power down") {
-		t.Errorf("got %s", r)
-	}
-	h.turnsAsBefore(t)
-}
