@@ -54,6 +54,9 @@ type Report struct {
 // was told that nobody waits any more.
 const undoTime = 30 * time.Second
 
+// SuperviseWord is the one argument of a kvmrun that is to be a supervisor.
+const SuperviseWord = "supervise"
+
 // attendant is a supervisor process that has got no order yet, or has just got
 // one.
 type attendant struct {
@@ -70,7 +73,7 @@ func (l *Launcher) hire() (*attendant, error) {
 		return nil, err
 	}
 	defer func() { _ = theirs.Close() }()
-	cmd := exec.Command(l.exe, "supervise")
+	cmd := exec.Command(l.exe, SuperviseWord)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -48,7 +48,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 	root.AddCommand(
 		startCommand(a), listCommand(a), inspectCommand(a), stopCommand(a),
 		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
-		hostCommand(a), versionCommand(a), superviseCommand(),
+		hostCommand(a), versionCommand(a),
 	)
 	document(root)
 	return root

@@ -9,6 +9,9 @@ import (
 )
 
 func main() {
+	if supervising(os.Args[1:]) {
+		os.Exit(newApp().exit(supervise()))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), interrupting()...)
 	status := run(ctx, os.Args[1:])
 	stop()

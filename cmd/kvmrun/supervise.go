@@ -6,34 +6,28 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"kvmrun/launcher"
 	"kvmrun/launcher/supervisor"
 )
 
 // starterFD is the socket by which whoever started a supervisor talks to it.
 const starterFD = 3
 
-// superviseCommand is how kvmrun starts itself to look after one VM. It is not
-// for people.
-func superviseCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "supervise",
-		Short:  "Look after one VM (started by kvmrun itself)",
-		Hidden: true,
-		Args:   args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			// The VM ends when QEMU does. Until then a supervisor is of use
-			// whatever happens around it; SIGKILL does no harm either. The
-			// signals are caught and forgotten, not ignored: QEMU would
-			// inherit that.
-			signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-			syscall.CloseOnExec(starterFD)
-			closeInherited()
-			return supervisor.Run(os.NewFile(starterFD, "starter"))
-		},
-	}
+// supervising tells whether kvmrun was started by itself, to look after one VM.
+// That is no command for people, and does not wait for those to be made.
+func supervising(args []string) bool { return len(args) == 1 && args[0] == launcher.SuperviseWord }
+
+// supervise looks after one VM.
+func supervise() error {
+	// The VM ends when QEMU does. Until then a supervisor is of use whatever
+	// happens around it; SIGKILL does no harm either. The signals are caught and
+	// forgotten, not ignored: QEMU would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	syscall.CloseOnExec(starterFD)
+	closeInherited()
+	return supervisor.Run(os.NewFile(starterFD, "starter"))
 }
 
 // closeInherited closes what a careless caller left open: a supervisor lives

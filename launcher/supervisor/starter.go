@@ -21,7 +21,7 @@ func newStarter(socket *os.File) (*starter, error) {
 	conn, err := net.FileConn(socket)
 	_ = socket.Close()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kvmrun starts supervisors by itself: %w", err)
 	}
 	stream, ok := conn.(*net.UnixConn)
 	if !ok {
