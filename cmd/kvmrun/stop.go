@@ -17,9 +17,9 @@ func stopCommand(a *app) *cobra.Command {
 		Use:   "stop NAME... | --all",
 		Short: "Stop VMs and take their network back",
 		Long: `Stop VMs: press the guest's ACPI power button; if it has not shut down within
---timeout, make QEMU write out its disks and quit; if even that fails, kill it.
-Returns when QEMU and its network are gone. Several VMs stop side by side. The
-record of a VM that failed is removed.`,
+--timeout, or with --force, make QEMU write out its disks and quit; if it has not
+after 20 seconds, kill it. Returns when QEMU and its network are gone. Several VMs
+stop side by side. The record of a VM that failed is removed.`,
 		Example: `  kvmrun stop web db
   kvmrun stop --all --timeout 2m
   kvmrun stop --force web`,
@@ -51,7 +51,7 @@ record of a VM that failed is removed.`,
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "stop every VM")
-	c.Flags().BoolVar(&force, "force", false, "do not ask the guest: make QEMU quit at once")
+	c.Flags().BoolVar(&force, "force", false, "do not ask the guest: make QEMU write out its disks and quit")
 	c.Flags().DurationVar(&timeout, "timeout", launcher.DefaultStopTimeout, "how long a guest may take to shut down")
 	return c
 }
