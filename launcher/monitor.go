@@ -21,18 +21,31 @@ func (l *Launcher) Command(ctx context.Context, name, command string, args json.
 	}
 	client, err := dialMonitor(ctx, dir)
 	if err != nil {
-		return nil, during(op, &Error{Kind: KindQEMU, Err: err})
+		return nil, during(op, monitorError(ctx, err))
 	}
 	defer func() { _ = client.Close() }()
 	reply, err := client.ExecuteRaw(ctx, command, args)
 	if err != nil {
-		return nil, during(op, &Error{Kind: KindQEMU, Err: err})
+		return nil, during(op, monitorError(ctx, err))
 	}
 	return reply, nil
 }
 
+// monitorError tells a caller that gave up, or whose time was over, from a QEMU
+// that failed.
+func monitorError(ctx context.Context, err error) error {
+	switch ctx.Err() {
+	case nil:
+		return &Error{Kind: KindQEMU, Err: err}
+	case context.DeadlineExceeded:
+		return &Error{Kind: KindTimeout, Err: err, Advice: "QEMU may be busy, or serve another client: it serves one at a time"}
+	default:
+		return &Error{Kind: KindCanceled, Err: err}
+	}
+}
+
 // Console connects to the VM's serial port. QEMU serves one client at a time:
-// a second one hears nothing until the first has left.
+// others hear nothing until the first has left, and may have to wait here.
 func (l *Launcher) Console(ctx context.Context, name string) (net.Conn, error) {
 	op := "console of " + printableName(name)
 	dir, err := l.dir(name)

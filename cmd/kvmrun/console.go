@@ -24,8 +24,8 @@ func consoleCommand(a *app) *cobra.Command {
 terminal, standard input is sent to the console and its answers are printed
 until the VM ends, or the input has ended and the console is quiet.
 
-One client at a time: a second one hears nothing until the first has left. What
-was said before is in kvmrun logs.`,
+One client at a time: others hear nothing until the first has left. What was
+said before is in kvmrun logs.`,
 		Example: `  kvmrun console web
   printf 'poweroff\n' | kvmrun console web`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindEnded, launcher.KindCanceled),

@@ -17,11 +17,13 @@ func qmpCommand(a *app) *cobra.Command {
 		Use:   "qmp NAME COMMAND [JSON]",
 		Short: "Run a command on a VM's QEMU monitor",
 		Long: `Run a command of QEMU's monitor (QMP) and print its reply as JSON. The commands
-are those of QEMU's QMP reference; their arguments are one JSON object.`,
+are those of QEMU's QMP reference; their arguments are one JSON object. QEMU
+serves one client at a time: others wait for their turn until --timeout.`,
 		Example: `  kvmrun qmp web query-status
   kvmrun qmp web query-block | jq -r '.[].device'
   kvmrun qmp web human-monitor-command '{"command-line": "info network"}'`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU, launcher.KindEnded, launcher.KindCanceled),
+		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU,
+			launcher.KindTimeout, launcher.KindEnded, launcher.KindCanceled),
 		Args:              args(cobra.RangeArgs(2, 3)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
@@ -32,6 +34,9 @@ are those of QEMU's QMP reference; their arguments are one JSON object.`,
 					return usage(c, errors.New("the arguments are not a JSON object"))
 				}
 				arguments = json.RawMessage(given[2])
+			}
+			if timeout <= 0 {
+				return usage(c, errors.New("--timeout must be above 0"))
 			}
 			l, err := a.launcher()
 			if err != nil {

@@ -33,6 +33,9 @@ removed.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, names []string) error {
+			if timeout <= 0 {
+				return usage(c, errors.New("--timeout must be above 0; to ask the guest nothing, say --force"))
+			}
 			l, err := a.launcher()
 			if err != nil {
 				return err

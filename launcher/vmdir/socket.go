@@ -2,9 +2,11 @@ package vmdir
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,8 +30,8 @@ func (d Dir) Listen(name string) (*os.File, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("bind %s: %w", d.File(name), err)
 	}
-	// Nobody else is connected for long, and a backlog lets a client wait
-	// for its turn: QEMU serves one at a time.
+	// Whoever connects before QEMU is there waits in the backlog. QEMU, which
+	// serves one client at a time, listens anew with a backlog of 1: see Dial.
 	if err := unix.Listen(fd, 16); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("listen on %s: %w", d.File(name), err)
@@ -37,7 +39,16 @@ func (d Dir) Listen(name string) (*os.File, error) {
 	return file, nil
 }
 
-// Dial connects to a socket of the folder.
+// Pauses between two attempts to get into a socket's backlog. They grow, so
+// that many clients do not keep a processor busy.
+const (
+	firstPause = time.Millisecond
+	lastPause  = 50 * time.Millisecond
+)
+
+// Dial connects to a socket of the folder. While its backlog is full it tries
+// again until ctx is done: the kernel lets few wait on QEMU's sockets, and
+// refuses the others at once (EAGAIN, connect(2)).
 func (d Dir) Dial(ctx context.Context, name string) (net.Conn, error) {
 	folder, err := os.Open(d.Path)
 	if err != nil {
@@ -45,11 +56,21 @@ func (d Dir) Dial(ctx context.Context, name string) (net.Conn, error) {
 	}
 	defer func() { _ = folder.Close() }()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", through(folder, name))
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", d.File(name), err)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		conn, err := dialer.DialContext(ctx, "unix", through(folder, name))
+		if errors.Is(err, unix.EAGAIN) {
+			select {
+			case <-time.After(pause):
+				continue
+			case <-ctx.Done():
+				err = fmt.Errorf("others are connected and wait: %w", ctx.Err())
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", d.File(name), err)
+		}
+		return conn, nil
 	}
-	return conn, nil
 }
 
 // through is a short path to a file in an open folder.

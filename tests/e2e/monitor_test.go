@@ -1,8 +1,17 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kvmrun/tests/lab"
 )
 
 func TestMonitorCommands(t *testing.T) {
@@ -33,6 +42,66 @@ func TestMonitorCommands(t *testing.T) {
 	}
 	h.must(t, "stop", "--force", v.Name)
 	h.isAsBefore(t)
+}
+
+// TestManyWaitForTheMonitor has more clients at once than QEMU lets wait.
+func TestManyWaitForTheMonitor(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.start(t, frozen(t)...)
+	var clients []*lab.Process
+	for range 8 {
+		clients = append(clients, h.Host.Start(t, "kvmrun", "qmp", v.Name, "query-status"))
+	}
+	for _, c := range clients {
+		if r := c.Wait(t, patience); r.ExitCode != 0 {
+			t.Errorf("one of %d clients: %s", len(clients), r)
+		}
+	}
+	h.must(t, "stop", "--force", v.Name)
+	h.isAsBefore(t)
+}
+
+// TestGivingUpOnTheMonitor waits behind a client that does not leave.
+func TestGivingUpOnTheMonitor(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.start(t, frozen(t)...)
+	holder, err := net.Dial("unix", h.Host.File(h.inspect(t, v.Name).Files["monitor"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = holder.Close() }()
+	if _, err := holder.Read(make([]byte, 1)); err != nil { // QEMU's greeting: it serves this one
+		t.Fatal(err)
+	}
+	if message := h.fails(t, 12, "qmp", v.Name, "query-status", "--timeout", "200ms"); !strings.Contains(message, "one at a time") {
+		t.Errorf("no word of why: %s", message)
+	}
+	p := h.Host.Start(t, "kvmrun", "qmp", v.Name, "query-status")
+	lab.Eventually(t, patience, func() error { return connected(p.PID) })
+	p.Signal(t, unix.SIGINT)
+	if r := p.Wait(t, patience); r.ExitCode != 130 {
+		t.Errorf("Ctrl-C: %s", r)
+	}
+	_ = holder.Close()
+	h.must(t, "qmp", v.Name, "query-status")
+	h.fails(t, 2, "stop", v.Name, "--timeout", "0")
+	h.must(t, "stop", "--force", v.Name)
+	h.isAsBefore(t)
+}
+
+// connected tells whether a process has a socket open: then it also catches
+// signals.
+func connected(pid int) error {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if to, _ := os.Readlink(filepath.Join(dir, f.Name())); strings.HasPrefix(to, "socket:") {
+			return nil
+		}
+	}
+	return errors.Join(err, errors.New("no socket is open"))
 }
 
 // TestPauseIsSeen pauses a guest by the monitor; list and events tell.
