@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"kvmrun/images"
@@ -49,7 +50,9 @@ func (e *Error) Error() string {
 	if e.Op != "" {
 		text = e.Op + ": " + text
 	}
-	if e.Advice != "" {
+	// The cause may be a text that ends with the same advice, as the reason does
+	// for which a VM failed.
+	if e.Advice != "" && !strings.HasSuffix(text, e.Advice) {
 		text += "; " + e.Advice
 	}
 	return text

@@ -50,6 +50,15 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
+// The reason of a failed VM is a text that has its advice in it.
+func TestAdviceIsGivenOnce(t *testing.T) {
+	reason := (&Error{Kind: KindQEMU, Err: errors.New("QEMU ended"), Advice: "see kvmrun logs d"}).Error()
+	err := during("console of d", fail(KindEnded, "see kvmrun logs d", "the VM has ended: %s", reason))
+	if got, want := err.Error(), "console of d: the VM has ended: QEMU ended; see kvmrun logs d"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestDuringNamesTheAttemptOnce(t *testing.T) {
 	cause := errors.New("it is Sunday")
 	err := during("stop", during("start web", &Error{Kind: KindHost, Err: cause, Advice: "wait"}))
