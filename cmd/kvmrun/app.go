@@ -20,7 +20,7 @@ type app struct {
 	out, err        io.Writer
 }
 
-func newApp() *app { return &app{out: os.Stdout, err: os.Stderr} }
+func newApp() *app { return &app{out: &output{w: os.Stdout}, err: os.Stderr} }
 
 // command is the whole command line.
 func (a *app) command() *cobra.Command {
@@ -91,9 +91,11 @@ func (a *app) print(v any) error {
 	return encoder.Encode(v)
 }
 
-// say writes a line for people, on standard error.
+// say writes for people, on standard error, each line with the program's name.
 func (a *app) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.err, "kvmrun: "+format+"\n", args...)
+	for _, line := range harmlessLines(fmt.Sprintf(format, args...)) {
+		_, _ = fmt.Fprintln(a.err, "kvmrun: "+line)
+	}
 }
 
 // completeNames offers the names of the VMs there are.

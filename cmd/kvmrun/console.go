@@ -28,7 +28,7 @@ One client at a time: others hear nothing until the first has left. What was
 said before is in kvmrun logs.`,
 		Example: `  kvmrun console web
   printf 'poweroff\n' | kvmrun console web`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindEnded, launcher.KindCanceled),
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {

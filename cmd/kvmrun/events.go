@@ -17,7 +17,7 @@ data: kvmrun's own events in small letters, QEMU's in capitals (see "Events" in
 QEMU's QMP reference).`,
 		Example: `  kvmrun events web
   kvmrun events web -f | jq -r .event`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindCanceled),
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindCanceled),
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {

@@ -36,14 +36,18 @@ var exitStatuses = []exitStatus{
 	{13, launcher.KindStorage, "the run or data directory cannot be written, or what is in it not read"},
 	{14, launcher.KindEnded, "the VM ended first"},
 	{15, kindUnwell, "host check found something to mend"},
+	{16, kindOutput, "the result could not be printed"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 
 // kindUnwell is the command's own: everything worked, the news are bad.
 const kindUnwell launcher.Kind = "unwell"
 
-// exit prints an error and returns the exit status for it.
+// exit prints an error, each line of it with the program's name, and returns the exit status for it.
 func (a *app) exit(err error) int {
+	if failed := lost(a.out); failed != nil && (err == nil || errors.Is(err, errUnwell)) {
+		err = failed
+	}
 	if err == nil {
 		return 0
 	}
@@ -86,7 +90,7 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 // statusesOf names, in a command's annotations, the kinds it can end with
-// beside 0, 1 and 2.
+// beside 0, 1, 2 and 16.
 const statusesOf = "exit-statuses"
 
 // ends lists the kinds of failure for a command's help.
@@ -116,7 +120,7 @@ func either(text, otherwise string) string {
 // describeStatuses is the table for one command; the root command has all.
 func describeStatuses(c *cobra.Command) string {
 	listed, some := c.Annotations[statusesOf]
-	kinds := append(strings.Fields(listed), string(launcher.KindInternal), string(launcher.KindUsage))
+	kinds := append(strings.Fields(listed), string(launcher.KindInternal), string(launcher.KindUsage), string(kindOutput))
 	var b strings.Builder
 	b.WriteString("    0  all is well\n")
 	for _, s := range exitStatuses {

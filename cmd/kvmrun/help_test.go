@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,33 @@ func TestExamplesParse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a command can end with is in its help.
+func TestHelpNamesTheStatuses(t *testing.T) {
+	for command, want := range map[string]string{
+		"stop": "3 5 12 13 130", "list": "5 13", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
+		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 15",
+	} {
+		found, _, err := newApp().command().Find(strings.Fields(command))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, _ := strings.Cut(found.Long, "Exit status:\n")
+		var got []string
+		for line := range strings.Lines(table) {
+			got = append(got, strings.Fields(line)[0])
+		}
+		all := strings.Fields("0 1 2 16 " + want)
+		if len(got) != len(all) {
+			t.Errorf("%s: statuses %q, want %q", command, got, all)
+		}
+		for _, status := range all {
+			if !slices.Contains(got, status) {
+				t.Errorf("%s: the help lacks %s", command, status)
+			}
+		}
+	}
 }
 
 func TestEveryFlagIsExplained(t *testing.T) {

@@ -82,16 +82,20 @@ func (a *app) printChecks(checks []launcher.Check) {
 			vm = c.VM
 			_, _ = fmt.Fprintf(a.out, "\n%s\n", vm)
 		}
-		_, _ = fmt.Fprintf(a.out, "%-4s  %s: %s\n", c.Status, c.Name, c.Have)
+		_, _ = fmt.Fprintf(a.out, "%-4s  %s: %s\n", c.Status, harmless(c.Name), indented("      ", c.Have))
 		if c.Status == hostcheck.OK {
 			continue
 		}
 		if c.Want != "" {
-			_, _ = fmt.Fprintf(a.out, "      should be: %s\n", c.Want)
+			_, _ = fmt.Fprintf(a.out, "      should be: %s\n", indented("                 ", c.Want))
 		}
 		if c.Remedy != "" {
-			indented := strings.ReplaceAll(c.Remedy, "\n", "\n              ")
-			_, _ = fmt.Fprintf(a.out, "      remedy: %s\n", indented)
+			_, _ = fmt.Fprintf(a.out, "      remedy: %s\n", indented("              ", c.Remedy))
 		}
 	}
+}
+
+// indented is a text whose lines but the first are indented.
+func indented(by, text string) string {
+	return strings.Join(harmlessLines(text), "\n"+by)
 }

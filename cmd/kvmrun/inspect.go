@@ -15,7 +15,7 @@ QEMU's actual command line, the completed description, the network plan, the
 state, and the paths of its sockets and logs.`,
 		Example: `  kvmrun inspect web
   kvmrun inspect web | jq -r '.command | @sh'`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission),
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage),
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, given []string) error {

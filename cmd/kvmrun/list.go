@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,7 +23,7 @@ failed, with the reason; kvmrun stop NAME removes such a record.`,
   kvmrun list -a
   kvmrun list -q | xargs kvmrun stop
   kvmrun list --json | jq -r '.[].ip'`,
-		Annotations: ends(launcher.KindPermission),
+		Annotations: ends(launcher.KindPermission, launcher.KindStorage),
 		Args:        args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.launcher()
@@ -66,21 +67,21 @@ func (a *app) table(vms []launcher.VM) error {
 	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tIP\tMAC\tTAP\tPID\tUP\tIMAGE")
 	for _, vm := range vms {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			vm.Name, stateText(vm), vm.IP, vm.MAC, vm.Tap, pidText(vm), upText(vm), vm.Image)
+			vm.Name, stateText(vm), vm.IP, vm.MAC, vm.Tap, pidText(vm), upText(vm), word(vm.Image))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, vm := range vms {
 		if vm.Reason != "" {
-			_, _ = fmt.Fprintf(a.out, "\n%s: %s\n", vm.Name, vm.Reason)
+			_, _ = fmt.Fprintf(a.out, "\n%s: %s\n", vm.Name, strings.Join(harmlessLines(vm.Reason), "\n"))
 		}
 	}
 	return nil
 }
 
-// stateText marks a VM that nobody looks after; the next command that changes
-// it puts a supervisor on it.
+// stateText marks a VM that nobody looks after. Only stop, and a start of the
+// same name, put a supervisor on it.
 func stateText(vm launcher.VM) string {
 	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead {
 		return string(vm.State) + " (unsupervised)"

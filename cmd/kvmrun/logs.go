@@ -20,7 +20,7 @@ used again.`,
 		Example: `  kvmrun logs web
   kvmrun logs web -f
   kvmrun logs web --qemu`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindCanceled),
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindCanceled),
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {

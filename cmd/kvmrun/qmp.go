@@ -23,7 +23,7 @@ serves one client at a time: others wait for their turn until --timeout.`,
   kvmrun qmp web query-block | jq -r '.[].device'
   kvmrun qmp web human-monitor-command '{"command-line": "info network"}'`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU,
-			launcher.KindTimeout, launcher.KindEnded, launcher.KindCanceled),
+			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
 		Args:              args(cobra.RangeArgs(2, 3)),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {

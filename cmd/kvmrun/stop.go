@@ -24,7 +24,7 @@ removed.`,
 		Example: `  kvmrun stop web db
   kvmrun stop --all --timeout 2m
   kvmrun stop --force web`,
-		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindCanceled),
+		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindTimeout, launcher.KindStorage, launcher.KindCanceled),
 		ValidArgsFunction: a.completeNames,
 		Args: func(c *cobra.Command, given []string) error {
 			if all == (len(given) > 0) {
