@@ -72,6 +72,10 @@ func dnsmasqService(cfg Config) ([]string, error) {
 		"--port=0", // no DNS
 		"--bind-interfaces", DnsmasqInterface(cfg.Interface), "--except-interface=lo",
 		"--no-ping", "--leasefile-ro", "--dhcp-authoritative",
+		// To unicast to a guest without an address dnsmasq would write it into
+		// the ARP table (SIOCSARP, arp(7)), where a permanent entry is then
+		// one that expires.
+		"--dhcp-broadcast",
 		"--dhcp-range=" + addr + ",static," + mask,
 		"--dhcp-host=" + strings.Join(host, ","),
 	}

@@ -26,7 +26,7 @@ func TestDnsmasqArgs(t *testing.T) {
 		"--keep-in-foreground", "--log-facility=-", "--pid-file=",
 		"--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0",
 		"--bind-interfaces", "--interface=tap0", "--except-interface=lo",
-		"--no-ping", "--leasefile-ro", "--dhcp-authoritative",
+		"--no-ping", "--leasefile-ro", "--dhcp-authoritative", "--dhcp-broadcast",
 		"--dhcp-range=10.254.254.7,static,255.255.255.0",
 		"--dhcp-host=52:54:0a:fe:fe:07,10.254.254.7,web,infinite",
 		"--dhcp-option=option:router,10.254.254.1",
@@ -116,6 +116,27 @@ func TestTwoDnsmasqsOnOneHost(t *testing.T) {
 				t.Errorf("%s: %v (-want +got):\n%s", tap, err, d)
 			}
 		}()
+	}
+}
+
+// TestDnsmasqLeavesTheNeighbourAlone has a permanent entry for the guest, as
+// kvmrun makes one. A dnsmasq that answers by unicast makes it an ordinary one.
+func TestDnsmasqLeavesTheNeighbourAlone(t *testing.T) {
+	program := needDnsmasq(t)
+	host, guest := nstest.New(t), nstest.New(t)
+	nstest.JoinByVeth(t, host, guest, "tap0", guestMAC)
+	host.Run(t, "ip addr add 10.254.254.1/32 dev tap0")
+	host.Run(t, "ip neigh add 10.254.254.7 lladdr "+guestMAC.String()+" nud permanent dev tap0")
+	args, err := DnsmasqArgs(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	startDnsmasq(t, host, program, args)
+	if _, err := udhcpc(t, guest, append(askForAll, "-t", "1")...); err != nil {
+		t.Error(err)
+	}
+	if got := host.Run(t, "ip neigh show 10.254.254.7 dev tap0"); !strings.Contains(got, "PERMANENT") {
+		t.Errorf("the neighbour is %s", got)
 	}
 }
 

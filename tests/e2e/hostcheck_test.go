@@ -80,6 +80,18 @@ func TestHostCheckFindsWhatIsWrong(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// What a dnsmasq does is no fault of the VM's network.
+func TestHostCheckWithDnsmasq(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.startNet(t, append(boot(t), "--name", "web", "--dhcp", "dnsmasq")...)
+	if bad := h.check(t, 0); len(bad) > 0 {
+		t.Errorf("with a dnsmasq: %+v", bad)
+	}
+	h.must(t, "stop", v.Name)
+	h.isAsBefore(t)
+}
+
 // TestHostCheckFindsFirewall has a firewall drop what is forwarded, as Docker
 // does.
 func TestHostCheckFindsFirewall(t *testing.T) {
