@@ -36,7 +36,9 @@ func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, d devices) 
 	w.comment("the files that QEMU gets as open descriptors")
 	config := w.config(s, chains)
 	w.comment("QEMU, as a user of its own without any privilege")
-	fmt.Fprintln(w, wrap(append(dropPrivileges(s, d.kvmGroup), config.Args()...)))
+	w.undo(`kill $(jobs -p) 2>/dev/null; wait`)
+	fmt.Fprintln(w, wrap(append(dropPrivileges(s, d.kvmGroup), config.Args()...)), "<&0 &")
+	fmt.Fprintln(w, "wait $!")
 	return w.String(), config.Args(), nil
 }
 
@@ -62,18 +64,26 @@ func lookAtDevices() (d devices) {
 }
 
 // scriptHead begins a script. Each step that is done adds to what will be
-// undone, in reverse, however the script ends.
+// undone, in reverse, however the script ends. QEMU is waited for in the
+// background, because a shell that is told to end while a command runs in the
+// foreground leaves that command behind.
 const scriptHead = `#!/bin/bash
 # VM %s at %s: what "kvmrun start" does, by hand. Run it as root.
 # It returns when the VM has ended, and undoes what it did.
+# Not for a host with other VMs of kvmrun's or of such scripts: it counts on
+# being the only one that changes the uplink, and takes back what they need.
 # shellcheck disable=SC2016,SC2034 # what undo holds is expanded when it is run
 set -eu
 undo=()
 finish() {
     set +e
+    trap '' INT TERM HUP
     for ((n = ${#undo[@]} - 1; n >= 0; n--)); do eval "${undo[n]}"; done
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 `
 
 // firstScriptFD leaves the descriptors that shells use themselves alone.
@@ -96,9 +106,11 @@ func (w *scriptWriter) step(comment string, do, undo []string) {
 		fmt.Fprintln(w, command)
 	}
 	for _, command := range undo {
-		fmt.Fprintf(w, "undo+=(%s)\n", quote(command))
+		w.undo(command)
 	}
 }
+
+func (w *scriptWriter) undo(command string) { fmt.Fprintf(w, "undo+=(%s)\n", quote(command)) }
 
 // openTun lets QEMU's user open the tap by its name, as most systems let
 // everybody: attaching to a tap takes being its owner anyway. The supervisor

@@ -1,14 +1,20 @@
 #!/bin/bash
 # VM web at 10.254.254.2: what "kvmrun start" does, by hand. Run it as root.
 # It returns when the VM has ended, and undoes what it did.
+# Not for a host with other VMs of kvmrun's or of such scripts: it counts on
+# being the only one that changes the uplink, and takes back what they need.
 # shellcheck disable=SC2016,SC2034 # what undo holds is expanded when it is run
 set -eu
 undo=()
 finish() {
     set +e
+    trap '' INT TERM HUP
     for ((n = ${#undo[@]} - 1; n >= 0; n--)); do eval "${undo[n]}"; done
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 # a folder for sockets and the console's log, which QEMU's own user may write
 mkdir -m 0700 /run/kvmrun-by-hand-web
@@ -42,6 +48,7 @@ exec 20</boot/vmlinuz
 exec 21</boot/initrd
 
 # QEMU, as a user of its own without any privilege
+undo+=('kill $(jobs -p) 2>/dev/null; wait')
 setpriv \
     --reuid=1890000001 \
     --regid=1890000001 \
@@ -69,4 +76,5 @@ setpriv \
     -netdev tap,id=net0,ifname=kr-web,script=no,downscript=no \
     -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:0a:fe:fe:02,romfile= \
     -object rng-builtin,id=rng0 \
-    -device virtio-rng-pci,rng=rng0
+    -device virtio-rng-pci,rng=rng0 <&0 &
+wait $!

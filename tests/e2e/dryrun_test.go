@@ -98,6 +98,39 @@ func TestDryRunScriptIsInterrupted(t *testing.T) {
 	h.turnsAsBefore(t)
 }
 
+// A script that is ended by SIGTERM, to itself alone, ends QEMU first.
+func TestDryRunScriptIsTerminated(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	script := h.must(t, startArgs(append(boot(t), "--name", "web", "--dry-run")...)...)
+	path := filepath.Join(t.TempDir(), "by-hand.sh")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := h.Host.Start(t, "bash", path)
+	(&vm{Name: "web", IP: "10.254.254.2", host: h}).reachedFrom(t, h.LAN)
+	p.Signal(t, unix.SIGTERM)
+	if r := p.Wait(t, patience); r.ExitCode != 143 {
+		t.Errorf("got %s, want status 143", r)
+	}
+	h.isAsBefore(t)
+}
+
+// The status of a script is QEMU's.
+func TestDryRunScriptOfQEMUThatFails(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	script := h.must(t, startArgs(append(boot(t), "--name", "web", "--dry-run", "--", "-device", "no-such-thing")...)...)
+	path := filepath.Join(t.TempDir(), "by-hand.sh")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.Host.Run(t, "bash", path); r.ExitCode != 1 || !strings.Contains(r.Stderr, "no-such-thing") {
+		t.Errorf("got %s, want QEMU's status", r)
+	}
+	h.isAsBefore(t)
+}
+
 func TestDryRunScriptPassesShellcheck(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("shellcheck")
