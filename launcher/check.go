@@ -2,7 +2,9 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -60,15 +62,25 @@ func (l *Launcher) checkVMs(host *netplumb.Host) ([]Check, error) {
 		if vm.State == Dead {
 			continue // what is left of its network goes with it
 		}
-		for _, f := range vm.Details.Plan.Review(host) {
-			c := Check{VM: name, Name: f.Step, Status: hostcheck.OK, Want: f.Want, Have: f.Have, Remedy: f.Remedy}
-			if !f.OK {
-				c.Status = hostcheck.Fail
-			}
-			checks = append(checks, c)
-		}
+		checks = append(checks, checkNetwork(vm.VM, vm.Details.Plan.Review(host))...)
 	}
 	return checks, nil
+}
+
+// checkNetwork turns what a VM's network was found to be into checks. A tap
+// cannot be put back while QEMU holds the one that is gone.
+func checkNetwork(vm VM, findings []netplumb.Finding) []Check {
+	checks := make([]Check, len(findings))
+	for i, f := range findings {
+		checks[i] = Check{VM: vm.Name, Name: f.Step, Status: hostcheck.OK, Want: f.Want, Have: f.Have, Remedy: f.Remedy}
+		if !f.OK {
+			checks[i].Status = hostcheck.Fail
+		}
+		if !f.OK && f.Step == "tap "+vm.Tap {
+			checks[i].Remedy = "kvmrun stop " + vm.Name + " # and start it again"
+		}
+	}
+	return checks
 }
 
 func checkSupervision(vm Details) Check {
@@ -91,12 +103,25 @@ func checkUplink(uplink string) Check {
 }
 
 func checkKVM() Check {
-	if err := qemu.CheckKVM(); err != nil {
-		return Check{Name: "kvm", Status: hostcheck.Warn,
-			Have:   fmt.Sprintf("%v: guests are emulated by TCG, many times slower", err),
-			Remedy: "modprobe kvm_intel || modprobe kvm_amd # and switch virtualisation on in the firmware"}
+	return judgeKVM(qemu.CheckKVM())
+}
+
+// judgeKVM says what to do where KVM does not work. Only a device that is not
+// there may be had by a command.
+func judgeKVM(err error) Check {
+	const slow = "guests are emulated by TCG, many times slower"
+	c := Check{Name: "kvm", Status: hostcheck.Warn}
+	switch {
+	case err == nil:
+		c.Status, c.Have = hostcheck.OK, qemu.KVMDevice+" works"
+	case errors.Is(err, qemu.ErrNoVirtualisation):
+		c.Have = fmt.Sprintf("%v: %s; switch virtualisation on in the firmware or, where this host is itself a VM, nested virtualisation on its host", err, slow)
+	case errors.Is(err, fs.ErrNotExist):
+		c.Have, c.Remedy = fmt.Sprintf("%v: %s", err, slow), "modprobe kvm_intel || modprobe kvm_amd"
+	default:
+		c.Have = fmt.Sprintf("%v: %s", err, slow)
 	}
-	return Check{Name: "kvm", Status: hostcheck.OK, Have: qemu.KVMDevice + " works"}
+	return c
 }
 
 // oldestQEMU is the first major version that kvmrun's arguments suit.

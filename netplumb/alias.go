@@ -80,9 +80,11 @@ func (a aliasResource) write(value string) error {
 	return a.host.rtnl.change(addAlias(a.index, a.alias))
 }
 
-// shell lacks the ownership mark: iproute2 knows it only since 6.3.
+// shell marks the address by its metric alone: iproute2 knows IFA_PROTO only
+// since 6.3. Whoever puts the address back by this command while guests run
+// puts back kvmrun's, which goes with the last of them.
 func (a aliasResource) shell() Commands {
-	add := fmt.Sprintf("ip address add %s/32 dev %s label %s", a.alias.Address, a.uplink, a.alias.Label)
+	add := fmt.Sprintf("ip address add %s/32 dev %s label %s metric %d", a.alias.Address, a.uplink, a.alias.Label, aliasMetric)
 	if a.alias.LinkScope {
 		add += " scope link"
 	}

@@ -75,7 +75,7 @@ func TestKernelState(t *testing.T) {
 		"ip route show proto 82":                                                                          "10.254.254.2 dev kvm-web scope link src 10.254.254.1",
 		"ip neigh show dev kvm-web":                                                                       "10.254.254.2 lladdr 52:54:0a:fe:fe:02 PERMANENT",
 		"ip neigh show proxy":                                                                             "10.254.254.2 dev eth0 proxy proto 82",
-		"ip -o -4 address show label eth0:0 | tr -s ' ' | cut -d' ' -f2-7":                                `eth0 inet 10.254.254.1/32 scope global eth0:0\`,
+		"ip -o -4 address show label eth0:0 | tr -s ' ' | cut -d' ' -f2-7":                                `eth0 inet 10.254.254.1/32 metric 21076 scope`,
 		"sysctl -n net.ipv4.conf.kvm-web.forwarding":                                                      "1",
 		"sysctl -n net.ipv4.conf.kvm-web.proxy_arp":                                                       "1",
 		"sysctl -n net.ipv4.conf.kvm-web.rp_filter":                                                       "1",

@@ -30,8 +30,8 @@ type InterfaceAddress struct {
 	Label string
 	// Scope is the kernel's: 0 global, 253 link, 254 host.
 	Scope uint8
-	// Protocol is IFA_PROTO, RouteProtocol for kvmrun's own; 0 on kernels
-	// before 5.18.
+	// Protocol is IFA_PROTO (0 on kernels before 5.18), or RouteProtocol for
+	// what is marked as kvmrun's in another way.
 	Protocol uint8
 }
 

@@ -93,7 +93,7 @@ func (j holds) acquire(r resource, holder string) error {
 	})
 }
 
-// confirm records what the kernel made of a value. Old ones drop ownership
+// confirm records what the kernel made of a value. Very old ones drop ownership
 // marks, and without them ours would look like a stranger's.
 func (j holds) confirm(r resource, c change) error {
 	have, err := r.read()

@@ -10,6 +10,11 @@ import (
 // ifaProto is IFA_PROTO of linux/if_addr.h.
 const ifaProto = 11
 
+// aliasMetric is IFA_RT_PRIORITY of kvmrun's alias: the mark of ownership that
+// older kernels and iproute2 know, too, from 4.18 on. A /32 has no prefix route
+// of which it could be the metric.
+const aliasMetric = LinkGroup
+
 // ifaddrmsg builds the fixed part of an address request for a /32.
 func ifaddrmsg(index int, scope uint8) []byte {
 	fixed := make([]byte, unix.SizeofIfAddrmsg)
@@ -37,6 +42,7 @@ func addAlias(index int, a Alias) *message {
 	m.attr(unix.IFA_ADDRESS, a.Address.AsSlice())
 	m.attrString(unix.IFA_LABEL, a.Label)
 	m.attr8(ifaProto, RouteProtocol)
+	m.attr32(unix.IFA_RT_PRIORITY, aliasMetric)
 	return m
 }
 
@@ -69,6 +75,7 @@ func parseAddress(body []byte) (a InterfaceAddress, ok bool) {
 	bits := int(body[1])
 	a.Scope = body[3]
 	var local, peer netip.Addr
+	marked := false
 	for typ, data := range attributes(body[unix.SizeofIfAddrmsg:]) {
 		switch {
 		case typ == unix.IFA_LOCAL && len(data) == 4:
@@ -79,6 +86,8 @@ func parseAddress(body []byte) (a InterfaceAddress, ok bool) {
 			a.Label = unix.ByteSliceToString(data)
 		case typ == ifaProto && len(data) == 1:
 			a.Protocol = data[0]
+		case typ == unix.IFA_RT_PRIORITY && len(data) == 4:
+			marked = binary.NativeEndian.Uint32(data) == aliasMetric
 		}
 	}
 	if !local.IsValid() {
@@ -88,5 +97,8 @@ func parseAddress(body []byte) (a InterfaceAddress, ok bool) {
 		bits = 32 // the network is the peer's: this address is alone
 	}
 	a.Prefix = netip.PrefixFrom(local, bits)
+	if marked && a.Prefix.IsSingleIP() {
+		a.Protocol = RouteProtocol
+	}
 	return a, a.Prefix.IsValid()
 }

@@ -177,7 +177,7 @@ func (p *Plan) steps() ([]step, error) {
 	}
 	steps := []step{
 		tapStep{p.Config},
-		tapLinkStep{p.Config},
+		tapLinkStep{Config: p.Config},
 		tapAddressStep{tap: p.Config.Tap, address: p.TapAddress},
 		routeStep{tap: p.Config.Tap, address: p.Config.Address, source: p.TapAddress},
 		neighbourStep{tap: p.Config.Tap, address: p.Config.Address, mac: p.Config.MAC},

@@ -15,7 +15,9 @@ type Finding struct {
 }
 
 // Review compares the plan with the host, step by step, and changes nothing.
-// A step that can't be checked is not OK and has the error in Have.
+// A step that can't be checked is not OK and has the error in Have. The first
+// finding is the tap's. Where that is not OK, no command can mend what stands
+// on the tap: whoever uses it holds a descriptor of the one that is gone.
 func (p *Plan) Review(h *Host) []Finding {
 	steps, err := p.steps()
 	if err != nil {
@@ -24,6 +26,9 @@ func (p *Plan) Review(h *Host) []Finding {
 	findings := make([]Finding, len(steps))
 	for i, s := range steps {
 		findings[i] = review(h, s)
+		if _, needs := s.(interface{ needsTap() }); needs && !findings[0].OK {
+			findings[i].Remedy = ""
+		}
 	}
 	return findings
 }
@@ -46,9 +51,7 @@ func review(h *Host, s step) Finding {
 // absent is what Review has to say of things that are not there.
 const absent = "absent"
 
-// remedy turns a step's commands into one line to paste into a root shell. The
-// tap itself can't be mended so: whoever uses it holds a descriptor of the one
-// that is gone.
+// remedy turns a step's commands into one line to paste into a root shell.
 func remedy(s step) string {
 	if _, ok := s.(tapStep); ok {
 		return ""

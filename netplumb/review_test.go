@@ -42,10 +42,28 @@ func TestReviewAndRemedy(t *testing.T) {
 	}
 	l.sh("ip link delete kvm-web")
 	for _, f := range p.Review(l.Host) {
-		if strings.Contains(f.Step, "kvm-web") && (f.OK || f.Have != absent) {
+		if strings.Contains(f.Step, "kvm-web") && (f.OK || f.Have != absent || f.Remedy != "") {
 			t.Errorf("without a tap: %+v", f)
 		}
 	}
+}
+
+// TestAliasPutBackByItsRemedy makes sure that what the remedy puts back is
+// kvmrun's again, and goes with the guest.
+func TestAliasPutBackByItsRemedy(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	before := l.state()
+	p := l.plan(subnetConfig())
+	files := l.apply(p)
+	l.breakAndMend(p, map[string]string{
+		"ip address delete 10.254.254.1/32 dev eth0": "address 10.254.254.1 on eth0",
+	})
+	closeAll(files)
+	l.undo(p)
+	l.unchanged(before)
 }
 
 // breakAndMend runs each command and expects one step to be found wanting.

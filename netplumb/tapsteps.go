@@ -11,6 +11,7 @@ import (
 type onTap struct{}
 
 func (onTap) undo(*Host) error { return nil }
+func (onTap) needsTap()        {}
 
 // tapStep makes the tap.
 type tapStep struct{ Config }
@@ -49,7 +50,10 @@ func (s tapStep) shell() Commands {
 }
 
 // tapLinkStep marks the tap as ours, sets it up for routing and raises it.
-type tapLinkStep struct{ Config }
+type tapLinkStep struct {
+	onTap
+	Config
+}
 
 func (s tapLinkStep) String() string { return "settings of " + s.Tap }
 
@@ -62,7 +66,6 @@ func (s tapLinkStep) apply(h *Host, tap *openTap) error {
 	}
 	return h.rtnl.change(setTap(tap.index, s.Config), setProxyDelay(tap.index))
 }
-func (tapLinkStep) undo(*Host) error { return nil }
 
 func (s tapLinkStep) check(h *Host) (want, have string, err error) {
 	show := func(up bool, mtu int, forwarding, proxy, rpFilter bool, delay, ipv6 string) string {

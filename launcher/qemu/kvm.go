@@ -26,14 +26,14 @@ const (
 // virtualises, the device may be opened by some group that is not root's, it
 // speaks the known interface, and it makes a VM.
 func CheckKVM() error {
+	if err := checkProcessor("/proc/cpuinfo"); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(KVMDevice, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	if err := checkProcessor("/proc/cpuinfo"); err != nil {
-		return err
-	}
 	if _, err := KVMGroup(); err != nil {
 		return err
 	}
@@ -50,6 +50,9 @@ func CheckKVM() error {
 	}
 	return unix.Close(int(vm))
 }
+
+// ErrNoVirtualisation says that no module can bring KVM.
+var ErrNoVirtualisation = errors.New("the processor offers neither VT-x nor AMD-V")
 
 // checkProcessor looks for VT-x or AMD-V among the first processor's flags.
 // There are kernels that offer /dev/kvm without either (PVM); only guests that
@@ -75,7 +78,7 @@ func checkProcessor(cpuinfo string) error {
 				return nil
 			}
 		}
-		return errors.New("the processor offers neither VT-x nor AMD-V")
+		return ErrNoVirtualisation
 	}
 	return nil // not an x86
 }

@@ -58,7 +58,7 @@ ip neighbour add proxy 10.254.254.2 dev eth0 nud permanent protocol 82
 undo+=('ip neighbour delete proxy 10.254.254.2 dev eth0')
 
 # address 10.254.254.1 on eth0
-ip address add 10.254.254.1/32 dev eth0 label eth0:0
+ip address add 10.254.254.1/32 dev eth0 label eth0:0 metric 21076
 undo+=('ip address delete 10.254.254.1/32 dev eth0')
 
 # the files that QEMU gets as open descriptors

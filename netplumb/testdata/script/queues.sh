@@ -23,7 +23,7 @@ sysctl -q -w net.ipv4.neigh.eth0.proxy_delay=0
 # proxy ARP for 10.254.254.2 on eth0
 ip neighbour add proxy 10.254.254.2 dev eth0 nud permanent protocol 82
 # address 10.254.254.1 on eth0
-ip address add 10.254.254.1/32 dev eth0 label eth0:0
+ip address add 10.254.254.1/32 dev eth0 label eth0:0 metric 21076
 
 # undo: address 10.254.254.1 on eth0
 ip address delete 10.254.254.1/32 dev eth0

@@ -24,7 +24,7 @@ sysctl -q -w net.ipv4.neigh.eth0.proxy_delay=0
 old_proxy_arp=$(sysctl -n net.ipv4.conf.eth0.proxy_arp)
 sysctl -q -w net.ipv4.conf.eth0.proxy_arp=1
 # address 10.254.254.1 on eth0
-ip address add 10.254.254.1/32 dev eth0 label eth0:0
+ip address add 10.254.254.1/32 dev eth0 label eth0:0 metric 21076
 
 # undo: address 10.254.254.1 on eth0
 ip address delete 10.254.254.1/32 dev eth0

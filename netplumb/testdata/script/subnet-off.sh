@@ -18,7 +18,7 @@ ip neighbour add 10.254.254.2 lladdr 52:54:0a:fe:fe:02 nud permanent dev kvm-web
 old_forwarding=$(sysctl -n net.ipv4.conf.eth0.forwarding)
 sysctl -q -w net.ipv4.conf.eth0.forwarding=1
 # address 10.254.254.1 on eth0
-ip address add 10.254.254.1/32 dev eth0 label eth0:0
+ip address add 10.254.254.1/32 dev eth0 label eth0:0 metric 21076
 
 # undo: address 10.254.254.1 on eth0
 ip address delete 10.254.254.1/32 dev eth0
