@@ -45,6 +45,9 @@ func (s *supervisor) serve(server *dhcp.Server) {
 	}
 }
 
+// announcements is how often RFC 5227, section 2.3, wants an address announced.
+const announcements = 2
+
 // announce corrects the caches of the LAN's machines, now that the guest's
 // route stands. An announcement that fails costs them a look-up.
 func (s *supervisor) announce(ctx context.Context) {
@@ -52,8 +55,15 @@ func (s *supervisor) announce(ctx context.Context) {
 	if n.Uplink == "" || n.ProxyARP == netplumb.ProxyOff {
 		return
 	}
-	if err := arp.Announce(ctx, n.Uplink, n.IP); err != nil {
-		s.log.Warn("address is not announced", "uplink", n.Uplink, "err", err)
+	for range announcements {
+		if err := arp.Announce(ctx, n.Uplink, n.IP); err != nil && ctx.Err() == nil {
+			s.log.Warn("address is not announced", "uplink", n.Uplink, "err", err)
+		}
+		select {
+		case <-time.After(arp.AnnounceInterval):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

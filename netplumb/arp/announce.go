@@ -8,7 +8,7 @@ import (
 )
 
 // AnnounceInterval is the time after which RFC 5227, section 2.3, wants an
-// announcement repeated once. Announce does not wait for it.
+// announcement repeated once. That is for whoever calls Announce.
 const AnnounceInterval = 2 * time.Second
 
 // Announce tells everybody on the interface's LAN that addrs are to be found
