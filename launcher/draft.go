@@ -3,6 +3,7 @@ package launcher
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -106,6 +107,9 @@ func (d *draft) findImages() error {
 			return err
 		}
 	}
+	if err := checkKernel(s.Boot.Kernel); err != nil {
+		return err
+	}
 	d.base = "vm"
 	if image := s.image(); image != "" {
 		d.base = nameFor(image)
@@ -152,6 +156,28 @@ func readable(path string) error {
 		return fail(KindImage, "name a file", "%s is not a regular file", path)
 	case info.Size() == 0:
 		return fail(KindImage, "name another", "%s is empty", path)
+	}
+	return nil
+}
+
+// checkKernel makes sure that a kernel is one, which QEMU does not.
+func checkKernel(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return &Error{Kind: KindImage, Err: err}
+	}
+	defer func() { _ = f.Close() }()
+	header := make([]byte, qemu.KernelHeader)
+	n, err := io.ReadFull(f, header)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return &Error{Kind: KindImage, Err: fmt.Errorf("read %s: %w", path, err)}
+	}
+	if !qemu.IsKernel(header[:n]) {
+		return fail(KindImage, "name a bzImage, as /boot/vmlinuz is one; a disk image goes without --kernel",
+			"%s is not a kernel that QEMU can load", path)
 	}
 	return nil
 }

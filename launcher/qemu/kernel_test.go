@@ -1,0 +1,64 @@
+package qemu
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestIsKernel(t *testing.T) {
+	zeros := func(n int) []byte { return make([]byte, n) }
+	words := func(at int, words ...uint32) []byte {
+		b := zeros(at)
+		for _, w := range words {
+			b = binary.LittleEndian.AppendUint32(b, w)
+		}
+		return b
+	}
+	magic, flags := uint32(0x1badb002), uint32(3)
+	for name, c := range map[string]struct {
+		header []byte
+		want   bool
+	}{
+		"bzImage":              {append(zeros(0x202), "HdrS..."...), true},
+		"cut within its magic": {append(zeros(0x202), "Hdr"...), false},
+		"magic elsewhere":      {append(zeros(0x200), "HdrS..."...), false},
+		"ELF":                  {[]byte("\x7fELF\x02\x01\x01"), true},
+		"multiboot":            {words(1024, magic, flags, -magic-flags), true},
+		"multiboot at the end": {words(KernelHeader-12, magic, flags, -magic-flags), true},
+		"multiboot unaligned":  {words(2, magic, flags, -magic-flags), false},
+		"without its checksum": {words(1024, magic, flags, 1), false},
+		"qcow2":                {append([]byte("QFI\xfb"), zeros(4096)...), false},
+		"a text":               {bytes.Repeat([]byte("root:x:0:0\n"), 200), false},
+		"nothing":              {nil, false},
+	} {
+		if got := IsKernel(c.header); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestIsKernelOfThisMachine looks at the guest's own.
+func TestIsKernelOfThisMachine(t *testing.T) {
+	kernels, err := filepath.Glob("../../build/guest/vmlinuz*")
+	if err != nil || len(kernels) == 0 {
+		t.Skip("skipped: no guest is built (make setup-test)")
+	}
+	for _, path := range kernels {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !IsKernel(content[:KernelHeader]) {
+			t.Errorf("%s is not taken for a kernel", path)
+		}
+	}
+}
+
+func FuzzIsKernel(f *testing.F) {
+	f.Add([]byte("\x7fELF"))
+	f.Add(make([]byte, 600))
+	f.Fuzz(func(_ *testing.T, header []byte) { IsKernel(header) })
+}
