@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -93,17 +92,7 @@ func TestCancelAtAnyTime(t *testing.T) {
 func TestKilledStartIsUndone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	// A stand-in for QEMU that never speaks.
-	dir := t.TempDir()
-	silent := dir + "/qemu-system-x86_64"
-	if err := os.WriteFile(silent, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for path := dir; path != "/tmp" && path != "/"; path = filepath.Dir(path) {
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	silent := h.script(t, "silent-qemu", "exec sleep 1000")
 	p := h.Host.Start(t, "kvmrun", startArgs(append(boot(t), "--name", "web", "--qemu", silent)...)...)
 	lab.Eventually(t, patience, func() error {
 		_, err := os.Stat(h.Host.File("/run/kvmrun/vms/web/qemu.log"))

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,18 @@ func (h *host) fails(t *testing.T, status int, args ...string) string {
 func (h *host) sh(t *testing.T, script string) string {
 	t.Helper()
 	return h.Host.MustRun(t, "sh", "-euc", script)
+}
+
+// script makes an executable shell script in the host's own /run, where QEMU's
+// user can reach it. It belongs to what the host was before.
+func (h *host) script(t *testing.T, name, text string) string {
+	t.Helper()
+	path := "/run/" + name
+	if err := os.WriteFile(h.Host.File(path), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.before = h.Host.Snapshot(t)
+	return path
 }
 
 // skeleton is what may stay of kvmrun when no VM is left.
