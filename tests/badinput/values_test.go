@@ -77,6 +77,8 @@ func TestHardware(t *testing.T) {
 		}
 	}
 	h.refuseStart(t, cases)
+	h.MustRun(t, "sh", "-ec", "[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm")
+	h.remember(t)
 	h.refuse(t, refusal{"KVM without KVM", []string{"start", disk, "--accel", "kvm"}, exitHost, []string{"KVM", "--accel"}})
 	h.refuseStart(t, []refusal{
 		{"e1000 in microvm", []string{disk, "--machine", "microvm", "--model", "e1000"}, exitUsage, []string{"microvm", "e1000"}},
