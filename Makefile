@@ -12,7 +12,9 @@ GOLANGCI_LINT_VERSION := v2.15.0
 
 go := tests/setup-go
 
-# Prints what go test -json says for people, and keeps it for .ci/run.
+# Go remembers results by what its own code reads, and knows nothing of the QEMU,
+# the programs and the kernel that these tests are about: hence -count=1. The
+# report prints what go test -json says for people, and keeps it for .ci/run.
 report = $(go) run ./tests/report -save build/test/$@$(1).json
 unit = $$($(go) list ./... | grep -v /tests/)
 
@@ -33,7 +35,7 @@ demo: setup-demo all ## the main job on a real guest, in namespaces of its own (
 test: setup-test ## unit tests with the race detector, then end-to-end tests (root)
 	@mkdir -p build/test
 	status=0; \
-	$(go) test -json -race -timeout 15m $(unit) 2>&1 | $(call report,-unit) || status=1; \
+	$(go) test -json -count=1 -race -timeout 15m $(unit) 2>&1 | $(call report,-unit) || status=1; \
 	$(go) test -json -count=1 -p 1 -timeout 30m ./tests/... 2>&1 | $(call report,-end-to-end) || status=1; \
 	exit $$status
 

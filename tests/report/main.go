@@ -3,10 +3,12 @@
 // skipped with its reason and a line of totals.
 //
 //	go test -json ./... 2>&1 | report [-save FILE]
-//	report FILE...
+//	report [-strict] FILE...
 //
 // The second form adds up what the first saved. The exit status is 1 when a
-// test or a package failed, or when there were no tests at all.
+// test or a package failed, when nothing passed in a file or in a package that
+// has tests, and with -strict when a test was skipped for lack of something that
+// can be had: root, a program.
 package main
 
 import (
@@ -21,15 +23,17 @@ import (
 
 func main() {
 	save := flag.String("save", "", "keep what was read in `FILE`")
+	strict := flag.Bool("strict", false, "nothing may be skipped that can be run on a machine set up for it")
 	flag.Parse()
-	if err := run(*save, flag.Args()); err != nil {
+	total := newTally(os.Stdout)
+	total.strict = *strict
+	if err := run(total, *save, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func run(save string, files []string) error {
-	total := newTally(os.Stdout)
+func run(total *tally, save string, files []string) error {
 	if len(files) == 0 {
 		return live(total, save)
 	}
@@ -66,8 +70,8 @@ func live(total *tally, save string) error {
 	return total.summary()
 }
 
-// read feeds a tally with lines. Those that are no events, such as a
-// compiler's words, are passed on.
+// read feeds a tally with a source's lines. Those that are no events, such as
+// the words of a go command that finds no package, are passed on.
 func read(r io.Reader, total *tally) error {
 	lines := bufio.NewReader(r)
 	for {
@@ -81,6 +85,7 @@ func read(r io.Reader, total *tally) error {
 			}
 		}
 		if err == io.EOF {
+			total.endSource()
 			return nil
 		}
 		if err != nil {
