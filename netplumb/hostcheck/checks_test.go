@@ -217,8 +217,8 @@ func TestCheckIsQuickAndComplete(t *testing.T) {
 		}
 		names[r.Name] = true
 	}
-	if len(names) != 7 {
-		t.Errorf("%d checks, want 7", len(names))
+	if len(names) != 8 {
+		t.Errorf("%d checks, want 8", len(names))
 	}
 }
 

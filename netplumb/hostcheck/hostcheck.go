@@ -1,6 +1,6 @@
 // Package hostcheck finds what on this host gets in the way of routed guests:
 // a firewall that forwards nothing, reverse-path filters, missing devices,
-// tables that are nearly full. Every check looks and changes nothing, takes no
+// tables that are nearly full, and what guests open up that they need not. Every check looks and changes nothing, takes no
 // more than a few milliseconds, and names the command that mends what it found.
 package hostcheck
 
@@ -51,7 +51,7 @@ type Host struct {
 func (h Host) Check() []Result {
 	return []Result{
 		h.Tun(), h.VhostNet(),
-		h.Forward(), h.UplinkReversePath(), h.TapReversePath(), h.ProxyARP(), h.Neighbours(),
+		h.Forward(), h.UplinkForwarding(), h.UplinkReversePath(), h.TapReversePath(), h.ProxyARP(), h.Neighbours(),
 	}
 }
 
