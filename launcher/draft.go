@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -110,6 +111,7 @@ func (d *draft) findImages() error {
 	if err := checkKernel(s.Boot.Kernel); err != nil {
 		return err
 	}
+	s.Boot.Firmware = firmwareFor(s, microVMFirmware)
 	d.base = "vm"
 	if image := s.image(); image != "" {
 		d.base = nameFor(image)
@@ -180,6 +182,22 @@ func checkKernel(path string) error {
 			"%s is not a kernel that QEMU can load", path)
 	}
 	return nil
+}
+
+// microVMFirmware is the SeaBIOS that knows microvm's disks, as Debian and Fedora
+// install it.
+const microVMFirmware = "/usr/share/seabios/bios-microvm.bin"
+
+// firmwareFor chooses a microvm's firmware where it has to boot a disk. Debian 12
+// puts qboot in SeaBIOS's place, which boots kernels alone.
+func firmwareFor(s *Spec, seabios string) string {
+	if s.Machine != qemu.MicroVM || s.Boot.Kernel != "" || slices.Contains(s.Extra, "-bios") {
+		return ""
+	}
+	if info, err := os.Stat(seabios); err != nil || !info.Mode().IsRegular() {
+		return "" // QEMU's own may be as good
+	}
+	return seabios
 }
 
 // OpenDisk opens a disk's chain of images, and makes sure that nobody's QEMU

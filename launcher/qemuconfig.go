@@ -16,7 +16,7 @@ func (s *Spec) QEMUConfig() qemu.Config {
 	c := qemu.Config{
 		Binary: s.QEMU, Name: s.Name, UUID: s.UUID,
 		Machine: s.Machine, Accel: s.Accel, CPU: s.CPU, CPUs: s.CPUs, Memory: s.Memory,
-		Boot:     qemu.Boot{Append: s.Boot.Append},
+		Boot:     qemu.Boot{Append: s.Boot.Append, Firmware: s.Boot.Firmware},
 		NIC:      qemu.NIC{Form: s.Network.Form, Model: s.Network.Model, MAC: s.Network.MAC.HardwareAddr()},
 		Console:  qemu.Console{Socket: qemu.Socket{ID: "console0"}},
 		Monitors: []qemu.Socket{{ID: "qmp-supervisor"}, {ID: "qmp-user"}},

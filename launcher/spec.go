@@ -44,11 +44,13 @@ type Disk struct {
 	Ephemeral bool          `json:"ephemeral,omitempty"` // writes are thrown away
 }
 
-// Boot is a kernel that QEMU loads by itself.
+// Boot is a kernel that QEMU loads by itself, or a boot loader's firmware where
+// it is not the machine's own.
 type Boot struct {
-	Kernel string `json:"kernel,omitempty"`
-	Initrd string `json:"initrd,omitempty"`
-	Append string `json:"append,omitempty"`
+	Kernel   string `json:"kernel,omitempty"`
+	Initrd   string `json:"initrd,omitempty"`
+	Append   string `json:"append,omitempty"`
+	Firmware string `json:"firmware,omitempty"`
 }
 
 // DHCP says who tells the guest its address.

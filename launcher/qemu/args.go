@@ -120,6 +120,9 @@ func (s Socket) chardev() string {
 
 func (c Config) boot() []string {
 	var args []string
+	if c.Boot.Firmware != "" {
+		args = append(args, "-bios", c.Boot.Firmware)
+	}
 	if c.Boot.Kernel != "" {
 		args = append(args, "-kernel", string(c.Boot.Kernel))
 	}

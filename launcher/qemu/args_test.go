@@ -107,6 +107,7 @@ func TestComponents(t *testing.T) {
 		{"no card", func(*Config) {}, "-netdev", nil},
 		{"entropy", func(*Config) {}, "-object", []string{"rng-builtin,id=rng0"}},
 		{"old virtio-mmio is off", func(c *Config) { c.Machine = MicroVM }, "-global", []string{"virtio-mmio.force-legacy=false"}},
+		{"a firmware", func(c *Config) { c.Boot.Firmware = "/usr/share/seabios/b" }, "-bios", []string{"/usr/share/seabios/b"}},
 		{"microvm's bus", func(c *Config) { c.Machine = MicroVM }, "-device", []string{"virtio-rng-device,rng=rng0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -80,6 +80,8 @@ type Layer struct {
 type Boot struct {
 	Kernel, Initrd Source // "" for none
 	Append         string // the kernel's command line
+	// Firmware is the -bios; "" for the machine's own.
+	Firmware string
 }
 
 // NIC is the one network card and the tap behind it.
