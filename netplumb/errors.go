@@ -17,8 +17,8 @@ var (
 	ErrTapExists = errors.New("interface exists")
 	// ErrPermission says that CAP_NET_ADMIN or access to a file is missing.
 	ErrPermission = errors.New("permission denied")
-	// ErrNoUplink says that the uplink does not exist.
-	ErrNoUplink = errors.New("no such uplink")
+	// ErrNoUplink says that the uplink does not exist or is none.
+	ErrNoUplink = errors.New("no uplink")
 	// ErrAddressOnHost says that the host itself has the guest's address.
 	ErrAddressOnHost = errors.New("address is on this host")
 	// ErrAddressRouted says that the host has a /32 route to the guest's

@@ -69,7 +69,7 @@ func (h *Host) uplink(name string) (link, error) {
 		return l, fmt.Errorf("look up uplink %s: %w", name, err)
 	}
 	if l.loop || l.group == LinkGroup {
-		return l, fmt.Errorf("%w: %s leads to no LAN, it is the loopback or a guest's tap; name another with --uplink", ErrNoUplink, name)
+		return l, fmt.Errorf("%w: %s leads to no LAN: it is the loopback or a guest's tap; name another with --uplink", ErrNoUplink, name)
 	}
 	return l, nil
 }

@@ -70,11 +70,19 @@ func usage(c *cobra.Command, err error) error {
 	return &launcher.Error{Kind: launcher.KindUsage, Err: err, Advice: "see " + c.CommandPath() + " --help"}
 }
 
+// typeNames are pflag's types in plain words.
+var typeNames = map[string]string{
+	"duration": "time; write it like 30s or 2m",
+	"int":      "whole number",
+	"bool":     "word for yes or no; write true or false",
+}
+
 // flagError says in plain words that a flag's value is not of its type.
 func flagError(err error) error {
 	var bad *pflag.InvalidValueError
 	if errors.As(err, &bad) {
-		return fmt.Errorf("--%s %.40q is not a value of type %s", bad.GetFlag().Name, bad.GetValue(), bad.GetFlag().Value.Type())
+		flag := bad.GetFlag()
+		return fmt.Errorf("--%s %.40q is not a %s", flag.Name, bad.GetValue(), either(typeNames[flag.Value.Type()], flag.Value.Type()))
 	}
 	return err
 }
@@ -87,6 +95,14 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// noArgs is cobra.NoArgs, which takes the argument for a command that is unknown.
+func noArgs(_ *cobra.Command, given []string) error {
+	if len(given) > 0 {
+		return fmt.Errorf("it takes no argument, and got %.40q", given[0])
+	}
+	return nil
 }
 
 // statusesOf names, in a command's annotations, the kinds it can end with

@@ -83,6 +83,23 @@ func TestStatusesAreThoseOfBefore(t *testing.T) {
 	}
 }
 
+func TestWrongArgumentsInPlainWords(t *testing.T) {
+	for line, want := range map[string]string{
+		"stop web --timeout 5":  `kvmrun: --timeout "5" is not a time; write it like 30s or 2m; see kvmrun stop --help`,
+		"start --cpus two":      `kvmrun: --cpus "two" is not a whole number; see kvmrun start --help`,
+		"list -a=perhaps":       `kvmrun: --all "perhaps" is not a word for yes or no; write true or false; see kvmrun list --help`,
+		"list web":              `kvmrun: it takes no argument, and got "web"; see kvmrun list --help`,
+		"host check web":        `kvmrun: it takes no argument, and got "web"; see kvmrun host check --help`,
+		"stop web --timeout 0s": `kvmrun: --timeout must be above 0; to ask the guest nothing, say --force; see kvmrun stop --help`,
+		"qmp web x --timeout 0": `kvmrun: --timeout must be above 0; see kvmrun qmp --help`,
+	} {
+		status, out, errs := capture(t, strings.Fields(line)...)
+		if status != 2 || out != "" || errs != want+"\n" {
+			t.Errorf("%s: status %d, %q, %q; want %q", line, status, out, errs, want)
+		}
+	}
+}
+
 func TestSuccessAndBadNewsSayNothing(t *testing.T) {
 	var said bytes.Buffer
 	a := &app{err: &said}

@@ -39,7 +39,7 @@ the command that mends what is wrong. Nothing is changed.`,
 		Example: `  kvmrun host check
   kvmrun host check --json | jq '.[] | select(.status != "ok")'`,
 		Annotations: ends(launcher.KindPermission, kindUnwell),
-		Args:        args(cobra.NoArgs),
+		Args:        args(noArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := a.launcher()
 			if err != nil {

@@ -24,7 +24,7 @@ failed, with the reason; kvmrun stop NAME removes such a record.`,
   kvmrun list -q | xargs kvmrun stop
   kvmrun list --json | jq -r '.[].ip'`,
 		Annotations: ends(launcher.KindPermission, launcher.KindStorage),
-		Args:        args(cobra.NoArgs),
+		Args:        args(noArgs),
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.launcher()
 			if err != nil {

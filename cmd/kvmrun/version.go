@@ -16,7 +16,7 @@ func versionCommand(a *app) *cobra.Command {
 		Use:     "version",
 		Short:   "Print kvmrun's version",
 		Example: "  kvmrun version --json",
-		Args:    args(cobra.NoArgs),
+		Args:    args(noArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return a.print(map[string]string{"version": version, "go": runtime.Version()})
