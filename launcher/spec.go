@@ -70,7 +70,6 @@ type Network struct {
 	Gateway  netip.Addr        `json:"gateway"`
 	MAC      netplumb.MAC      `json:"mac"`
 	Uplink   string            `json:"uplink"` // "" for none
-	NoUplink bool              `json:"no_uplink,omitempty"`
 	ProxyARP netplumb.ProxyARP `json:"proxy_arp"`
 	Tap      string            `json:"tap"`
 	Model    string            `json:"model"`

@@ -1,7 +1,6 @@
 package dhcp
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -30,18 +29,6 @@ type Event struct {
 	// Err says why the reply could not be sent; nil if it was, or if there was
 	// none to send. The guest will ask again.
 	Err error
-}
-
-// String is the event in one line.
-func (e Event) String() string {
-	s := string(e.Kind)
-	if e.Requested.IsValid() {
-		s += " " + e.Requested.String()
-	}
-	if e.Err != nil {
-		s += fmt.Sprintf(" (not sent: %v)", e.Err)
-	}
-	return s
 }
 
 // newEvent describes an exchange; ok is false for one that is not worth it.
