@@ -147,3 +147,21 @@ ip route add 172.16.0.0/12 dev lan0`)
 		t.Errorf("missing uplink: %v", err)
 	}
 }
+
+// A host that never had an address has no routing table at all.
+func TestHostWithoutRoutes(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	h, err := OpenHost(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	if d, ok, err := h.DefaultRoute(); ok || err != nil {
+		t.Errorf("the default route is %+v, %v, %v", d, ok, err)
+	}
+	if err := h.CheckSubnet(netip.MustParsePrefix("10.254.254.0/24"), ""); err != nil {
+		t.Error(err)
+	}
+}

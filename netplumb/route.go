@@ -2,6 +2,7 @@ package netplumb
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -53,11 +54,16 @@ func (r *rtnl) routeTo(addr netip.Addr) (route, error) {
 // routes dumps the IPv4 routes of one table, or of all for table 0.
 func (r *rtnl) routes(table uint8, each func(route)) error {
 	m := newMessage(unix.RTM_GETROUTE, unix.NLM_F_DUMP, rtmsg(0, table, 0, 0, 0, 0))
-	return r.query(m, func(body []byte) {
+	err := r.query(m, func(body []byte) {
 		if rt, ok := parseRoute(body); ok {
 			each(rt)
 		}
 	})
+	// The kernel makes a table with its first route.
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 func parseRoute(body []byte) (rt route, ok bool) {
