@@ -67,7 +67,7 @@ func (d *draft) findQEMU() error {
 		return fail(KindHost, "install it (Debian: apt install qemu-system-x86), or name another by --qemu",
 			"QEMU is not here: %s: %w", d.spec.QEMU, errors.Unwrap(err))
 	}
-	d.spec.QEMU, err = filepath.Abs(path)
+	d.spec.QEMU, err = fromHere(path)
 	return err
 }
 
@@ -138,9 +138,20 @@ func absolute(path *string) (err error) {
 		return fail(KindImage, "check the path", "%.40q… has %d characters, which no file's name can have", *path, len(*path))
 	}
 	if *path != "" {
-		*path, err = filepath.Abs(*path)
+		*path, err = fromHere(*path)
 	}
 	return err
+}
+
+// fromHere makes a path absolute. Only a relative one needs a working directory,
+// which may have been removed under a shell.
+func fromHere(path string) (string, error) {
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return "", fail(KindUsage, "go to another directory, or give an absolute path",
+			"%s cannot be found from the working directory, which is gone: %w", path, err)
+	}
+	return whole, nil
 }
 
 // readable checks a kernel or an initrd.

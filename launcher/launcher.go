@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"kvmrun/launcher/vmdir"
 )
@@ -46,11 +45,15 @@ func New(o Options) (*Launcher, error) {
 	if !o.UIDs.valid() {
 		return nil, fail(KindUsage, "give a range above 0", "%s is no range of user IDs", o.UIDs)
 	}
-	root, err := vmdir.At(o.RunDir)
+	run, err := fromHere(o.RunDir)
 	if err != nil {
 		return nil, err
 	}
-	data, err := filepath.Abs(o.DataDir)
+	root, err := vmdir.At(run)
+	if err != nil {
+		return nil, err
+	}
+	data, err := fromHere(o.DataDir)
 	if err != nil {
 		return nil, err
 	}
