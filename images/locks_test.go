@@ -9,7 +9,7 @@ import (
 // TestLocksAsQEMU holds an image by a real QEMU in each way, and compares what
 // is said of it with how a second QEMU fares.
 func TestLocksAsQEMU(t *testing.T) {
-	need(t, "qemu-system-x86_64")
+	qemuSystem(t) // or there is nothing to compare with
 	folder := t.TempDir()
 	raw := writeFile(t, filepath.Join(folder, "disk.raw"), make([]byte, 1<<20))
 	qcow2 := plain(t, filepath.Join(folder, "disk.qcow2"))

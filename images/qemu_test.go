@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,8 +29,7 @@ type qemu struct {
 // startQEMU hands it the layers, from the top down, each as a descriptor.
 func startQEMU(t *testing.T, layers []Layer) *qemu {
 	t.Helper()
-	const program = "qemu-system-x86_64"
-	need(t, program)
+	program := qemuSystem(t)
 	ours, theirs := socketpair(t)
 	args := []string{"-nodefaults", "-no-user-config", "-machine", "q35,accel=tcg", "-display", "none", "-S",
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control"}
@@ -42,7 +42,7 @@ func startQEMU(t *testing.T, layers []Layer) *qemu {
 	q := &qemu{cmd: exec.Command(program, append(args, "-device", "virtio-blk-pci,id=disk,drive=format0")...)}
 	q.cmd.ExtraFiles = files
 	q.cmd.Stdout, q.cmd.Stderr = &q.output, &q.output
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && everybodyReaches(program) {
 		q.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	must(t, q.cmd.Start())
@@ -51,6 +51,29 @@ func startQEMU(t *testing.T, layers []Layer) *qemu {
 	q.lines.Buffer(nil, 1<<20)
 	t.Cleanup(func() { q.stop(t) })
 	return q
+}
+
+// qemuSystem is the QEMU to test with: KVMRUN_TEST_QEMU, or the system's.
+func qemuSystem(t *testing.T) string {
+	t.Helper()
+	if named := os.Getenv("KVMRUN_TEST_QEMU"); named != "" {
+		return named // and if it is not there, the test fails
+	}
+	need(t, "qemu-system-x86_64")
+	path, err := exec.LookPath("qemu-system-x86_64")
+	must(t, err)
+	return path
+}
+
+// everybodyReaches tells whether other users may execute a program. One that was
+// unpacked in root's home is out of their reach.
+func everybodyReaches(path string) bool {
+	for ; path != "/"; path = filepath.Dir(path) {
+		if info, err := os.Stat(path); err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // nodes are the two block nodes of one layer: the file and its format.

@@ -14,36 +14,25 @@ import (
 	"time"
 )
 
-// binaries are the QEMUs to try: the system's, and the newer one that the
-// end-to-end tests can be run on.
-func binaries(t *testing.T) map[string]string {
+// binary is the QEMU to test with: KVMRUN_TEST_QEMU, or the system's.
+func binary(t *testing.T) string {
 	t.Helper()
-	found := map[string]string{}
-	if path, err := exec.LookPath("qemu-system-x86_64"); err == nil {
-		found["system"] = path
+	if named := os.Getenv("KVMRUN_TEST_QEMU"); named != "" {
+		return named // and if it is not there, the test fails
 	}
-	newer, err := filepath.Abs("../../build/qemu-10.0/qemu-system-x86_64")
+	path, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
-		t.Fatal(err)
+		t.Skipf("no QEMU to test against: %v", err)
 	}
-	if _, err := os.Stat(newer); err == nil {
-		found["10.0"] = newer
-	} else {
-		t.Log("QEMU 10.0 is not tried, for it is not unpacked: make build/qemu-10.0/qemu-system-x86_64")
-	}
-	if len(found) == 0 {
-		t.Skip("no qemu-system-x86_64 is installed")
-	}
-	return found
+	return path
 }
 
 // A real QEMU accepts the vectors: it comes up, waits before the guest's first
 // instruction, and quits when it is told to. There is no tap, which needs root.
 func TestQEMUAcceptsTheVectors(t *testing.T) {
-	for version, binary := range binaries(t) {
-		for _, machine := range []string{Q35, PC, MicroVM} {
-			t.Run(version+" "+machine, func(t *testing.T) { tryQEMU(t, binary, full(machine)) })
-		}
+	binary := binary(t)
+	for _, machine := range []string{Q35, PC, MicroVM} {
+		t.Run(machine, func(t *testing.T) { tryQEMU(t, binary, full(machine)) })
 	}
 }
 
@@ -76,9 +65,13 @@ func tryQEMU(t *testing.T, binary string, c Config) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// From here on only QEMU has the socket: if it ends, nobody waits for it.
+	address := socket.Addr().String()
+	socket.SetUnlinkOnClose(false)
+	_, _ = socket.Close(), file.Close()
 	stop := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer stop.Stop()
-	talk := converse(socket.Addr().String())
+	talk := converse(address)
 	if err := errors.Join(talk, cmd.Wait()); err != nil {
 		t.Errorf("%v\n%s\n%s", err, said.String(), strings.Join(args, " "))
 	}
