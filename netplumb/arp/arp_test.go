@@ -16,10 +16,6 @@ import (
 	"kvmrun/netplumb/internal/nstest"
 )
 
-// busy is how much later than it should something may happen on a machine that
-// does other things.
-const busy = 200 * time.Millisecond
-
 // lan is two namespaces joined by a veth pair: tap0 in host, eth0 in peer.
 func lan(t *testing.T) (host, peer *nstest.Namespace) {
 	t.Helper()
@@ -67,16 +63,14 @@ func eventually(t *testing.T, ok func() bool, state func() string) {
 func TestProbeFindsARival(t *testing.T) {
 	host, peer := lan(t)
 	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
-	patient := RFC5227
-	patient.Delay = 0
+	// Only the rival's answer can end it before the context does.
+	patient := Timing{Probes: 3, Least: time.Hour, Most: time.Hour, Listen: time.Hour}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	host.Do(func() {
-		start := time.Now()
-		rival, err := patient.Probe(t.Context(), "tap0", guest)
+		rival, err := patient.Probe(ctx, "tap0", guest)
 		if err != nil || rival.String() != guestMAC.String() {
 			t.Errorf("Probe = %v, %v; want %v", rival, err, guestMAC)
-		}
-		if took := time.Since(start); took > busy {
-			t.Errorf("Probe took %v after the rival's answer", took)
 		}
 	})
 	if table := peer.Run(t, "ip neigh show dev eth0"); strings.Contains(table, "lladdr") {
@@ -93,8 +87,8 @@ func TestProbeOfAFreeAddress(t *testing.T) {
 		if rival, err := timing.Probe(t.Context(), "tap0", guest); rival != nil || err != nil {
 			t.Errorf("Probe = %v, %v; want silence", rival, err)
 		}
-		if took := time.Since(start); took < 50*time.Millisecond || took > 70*time.Millisecond+busy {
-			t.Errorf("Probe took %v, want 50 to 70 ms", took)
+		if took := time.Since(start); took < 50*time.Millisecond {
+			t.Errorf("Probe took %v, want 50 ms or more", took)
 		}
 	})
 }
@@ -157,24 +151,18 @@ func TestManyProbesSideBySide(t *testing.T) {
 func TestAwaitReturnsWhenTheGuestAnswers(t *testing.T) {
 	host, peer := lan(t)
 	host.Run(t, "ip addr add 10.254.254.1/32 dev tap0")
-	ended := make(chan time.Time, 1)
-	go host.Do(func() {
-		if err := Await(t.Context(), "tap0", guestMAC, guest, gateway); err != nil {
-			t.Error(err)
-		}
-		ended <- time.Now()
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ended := make(chan error, 1)
+	go host.Do(func() { ended <- Await(ctx, "tap0", guestMAC, guest, gateway) })
 	select {
 	case <-ended:
 		t.Fatal("Await returned before the guest had its address")
 	case <-time.After(100 * time.Millisecond):
 	}
 	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
-	taken := time.Now()
-	late := (<-ended).Sub(taken)
-	t.Logf("%v after ip had set the address and exited", late)
-	if late > soonInterval+busy {
-		t.Errorf("Await returned %v after the guest had its address, want at most one interval of %v", late, soonInterval)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -234,24 +222,13 @@ func TestHearingIsPrompt(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	best := time.Hour
-	for range 5 {
-		sent := make(chan time.Time, 1)
-		time.AfterFunc(20*time.Millisecond, func() {
-			sent <- time.Now()
-			if err := guestSide.send(announcements(guestMAC, guest)[0]); err != nil {
-				t.Error(err)
-			}
-		})
-		heard, err := hear(listener, guestMAC, make([]byte, frameLength), time.Minute)
-		if !heard || err != nil {
-			t.Fatalf("heard %v, %v", heard, err)
+	time.AfterFunc(20*time.Millisecond, func() {
+		if err := guestSide.send(announcements(guestMAC, guest)[0]); err != nil {
+			t.Error(err)
 		}
-		best = min(best, time.Since(<-sent))
-	}
-	t.Logf("heard %v after it was sent", best)
-	if best > busy {
-		t.Errorf("heard %v after it was sent, want at once", best)
+	})
+	if heard, err := hear(listener, guestMAC, make([]byte, frameLength), time.Minute); !heard || err != nil {
+		t.Errorf("heard %v, %v", heard, err)
 	}
 }
 
