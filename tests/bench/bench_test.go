@@ -52,23 +52,63 @@ func Benchmark(b *testing.B) {
 	circumstances := describeMachine(b)
 	fmt.Println(circumstances)
 	var rows []row
+	var without []string // subjects that gave no rows
 	for _, s := range chosen {
+		before := len(rows)
 		b.Run(s.name, func(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // says nothing here
 			found := s.measure(b)
 			fmt.Printf("\n%s\n", table(found))
 			rows = append(rows, found...)
 		})
+		if len(rows) == before {
+			without = append(without, s.name)
+		}
 	}
 	result := circumstances + "\n" + table(rows)
 	fmt.Printf("\n%s", result)
+	if *storeTo == "" {
+		return
+	}
+	if why := gaps(len(chosen) < len(subjects[section]), *count > 0, b.Failed(), without); why != "" {
+		fmt.Printf("\n%s is left as it is: %s\n", *storeTo, why)
+		return
+	}
+	if err := store(*storeTo, section, result); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// gaps says why a result is not fit for the document; "" if it is.
+func gaps(selected, counted, failed bool, without []string) string {
 	switch {
-	case *storeTo == "":
-	case len(chosen) < len(subjects[section]) || *count > 0 || b.Failed():
-		fmt.Printf("\n%s is left as it is: not everything was measured as often as is usual\n", *storeTo)
-	default:
-		if err := store(*storeTo, section, result); err != nil {
-			b.Fatal(err)
+	case selected:
+		return "not everything was measured"
+	case counted:
+		return "it was not measured as often as is usual"
+	case failed:
+		return "a measurement failed"
+	case len(without) > 0:
+		return "there are no numbers for " + strings.Join(without, ", ")
+	}
+	return ""
+}
+
+func TestGaps(t *testing.T) {
+	for _, test := range []struct {
+		selected, counted, failed bool
+		without                   []string
+		want                      string
+	}{
+		{false, false, false, nil, ""},
+		{true, false, false, nil, "not everything"},
+		{false, true, false, nil, "as often"},
+		{false, false, true, nil, "failed"},
+		{false, false, false, []string{"network", "libvirt"}, "network, libvirt"},
+	} {
+		got := gaps(test.selected, test.counted, test.failed, test.without)
+		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%+v: %q", test, got)
 		}
 	}
 }

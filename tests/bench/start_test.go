@@ -3,6 +3,7 @@ package bench
 import (
 	"testing"
 
+	"kvmrun/qmp"
 	"kvmrun/tests/lab"
 )
 
@@ -22,12 +23,13 @@ func measureStart(b *testing.B) []row {
 		},
 		func() float64 {
 			q := h.prepare(b, plan, "ip tuntap add dev "+tap+" mode tap vnet_hdr; ip link set "+tap+" up")
+			var monitor *qmp.Client
 			taken := taking(func() {
 				q.launch(b)
-				monitor := q.monitor(b)
+				monitor = q.monitor(b)
 				await(b, monitor, "running")
-				quit(b, monitor)
 			})
+			quit(b, monitor)
 			q.ended(b)
 			h.MustRun(b, "ip", "link", "delete", tap)
 			return taken
