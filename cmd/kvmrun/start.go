@@ -196,24 +196,25 @@ func noneEmpty(c *cobra.Command) (err error) {
 // addresses reads what is written in dots and colons.
 func (f *startFlags) addresses(c *cobra.Command) (err error) {
 	n := &f.spec.Network
-	bad := func(flag, text string) error {
+	const address = "10.254.254.2"
+	bad := func(flag, text, example string) error {
 		return &launcher.Error{Kind: launcher.KindAddress, Err: fmt.Errorf("--%s: %.40q is not an address", flag, text),
-			Advice: "write it like 10.254.254.2, a subnet like 10.254.254.0/24"}
+			Advice: "write it like " + example}
 	}
 	changed := c.Flags().Changed
 	if changed("ip") {
 		if n.IP, err = netip.ParseAddr(f.ip); err != nil {
-			return bad("ip", f.ip)
+			return bad("ip", f.ip, address)
 		}
 	}
 	if changed("gateway") {
 		if n.Gateway, err = netip.ParseAddr(f.gateway); err != nil {
-			return bad("gateway", f.gateway)
+			return bad("gateway", f.gateway, address)
 		}
 	}
 	if changed("subnet") {
 		if n.Subnet, err = netip.ParsePrefix(f.subnet); err != nil {
-			return bad("subnet", f.subnet)
+			return bad("subnet", f.subnet, launcher.DefaultSubnet.String())
 		}
 	}
 	if changed("mac") {
@@ -224,7 +225,7 @@ func (f *startFlags) addresses(c *cobra.Command) (err error) {
 	for _, text := range f.dns {
 		server, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil || !server.Is4() {
-			return bad("dns", text)
+			return bad("dns", text, address)
 		}
 		n.DNS = append(n.DNS, server)
 	}

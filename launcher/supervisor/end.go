@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"kvmrun/launcher"
 	"kvmrun/launcher/vmdir"
@@ -155,7 +157,7 @@ func (s *supervisor) lastWords() string {
 
 // printable drops what must not go to a terminal.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f || r == '\ufffd' {
+	if !unicode.IsPrint(r) || r == utf8.RuneError {
 		return -1
 	}
 	return r
