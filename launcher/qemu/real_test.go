@@ -15,7 +15,7 @@ import (
 )
 
 // binary is the QEMU to test with: KVMRUN_TEST_QEMU, or the system's.
-func binary(t *testing.T) string {
+func qemuUnderTest(t *testing.T) string {
 	t.Helper()
 	if named := os.Getenv("KVMRUN_TEST_QEMU"); named != "" {
 		return named // and if it is not there, the test fails
@@ -30,7 +30,7 @@ func binary(t *testing.T) string {
 // A real QEMU accepts the vectors: it comes up, waits before the guest's first
 // instruction, and quits when it is told to. There is no tap, which needs root.
 func TestQEMUAcceptsTheVectors(t *testing.T) {
-	binary := binary(t)
+	binary := qemuUnderTest(t)
 	for _, machine := range []string{Q35, PC, MicroVM} {
 		t.Run(machine, func(t *testing.T) { tryQEMU(t, binary, full(machine)) })
 	}
