@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// binary is the QEMU to test with: KVMRUN_TEST_QEMU, or the system's.
+// qemuUnderTest is the QEMU to test with: KVMRUN_TEST_QEMU, or the system's.
 func qemuUnderTest(t *testing.T) string {
 	t.Helper()
 	if named := os.Getenv("KVMRUN_TEST_QEMU"); named != "" {

@@ -156,8 +156,8 @@ func TestAwaitReturnsWhenTheGuestAnswers(t *testing.T) {
 	ended := make(chan error, 1)
 	go host.Do(func() { ended <- Await(ctx, "tap0", guestMAC, guest, gateway) })
 	select {
-	case <-ended:
-		t.Fatal("Await returned before the guest had its address")
+	case err := <-ended:
+		t.Fatalf("Await returned before the guest had its address: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	peer.Run(t, "ip addr add 10.254.254.7/24 dev eth0")
