@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// built is the temporary directory of what one test run builds.
+// built is the kvmrun of this test binary, once it has been asked for.
 var built struct {
 	sync.Mutex
-	dir    string
 	kvmrun string
 	err    error
 }
@@ -37,25 +38,44 @@ func findOrBuild() (string, error) {
 	if path := os.Getenv("KVMRUN_BIN"); path != "" {
 		return filepath.Abs(path)
 	}
-	dir, err := builtDir()
-	if err != nil {
-		return "", err
-	}
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, "kvmrun")
-	args := []string{"build", "-buildvcs=false", "-o", out}
 	if os.Getenv("GOCOVERDIR") != "" {
-		args = append(args, "-cover", "-coverpkg=./...")
+		return build(root, filepath.Join(root, "build", "lab-cover"), "-cover", "-coverpkg=./...")
 	}
+	return build(root, filepath.Join(root, "build", "lab"))
+}
+
+// build builds kvmrun in dir, always in the same place, so that nothing piles
+// up when tests are killed. The new one takes the old one's place in one step:
+// other tests that run at the same time find a whole program there at any time.
+func build(root, dir string, flags ...string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }() // and with it goes the lock
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	out := filepath.Join(dir, "kvmrun")
+	fresh := out + ".new"
+	// Half a program of a build that was killed is in go's way.
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", err
+	}
+	args := append([]string{"build", "-buildvcs=false", "-o", fresh}, flags...)
 	cmd := exec.Command("go", append(args, "./cmd/kvmrun")...)
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, text)
 	}
-	return out, nil
+	return out, os.Rename(fresh, out)
 }
 
 // commandPath is the search path of commands: kvmrun's directory if a test
@@ -68,29 +88,6 @@ func commandPath() string {
 		path = filepath.Dir(built.kvmrun) + ":" + path
 	}
 	return path
-}
-
-// builtDir is called with built locked.
-func builtDir() (string, error) {
-	if built.dir != "" {
-		return built.dir, nil
-	}
-	dir, err := os.MkdirTemp("", "kvmrun-lab-")
-	if err != nil {
-		return "", err
-	}
-	// The machines of a lab run programs under other users.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", err
-	}
-	built.dir = dir
-	return dir, nil
-}
-
-func removeBuilt() {
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
-	}
 }
 
 // qemuDir shows, in worlds, the directory of the QEMU that KVMRUN_TEST_QEMU

@@ -2,7 +2,11 @@ package lab
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -14,6 +18,69 @@ func TestKvmrunIsFoundByTestsAndScripts(t *testing.T) {
 	}
 	if script := w.MustRun(t, "sh", "-c", "kvmrun version"); script != direct {
 		t.Errorf("a script runs another kvmrun: %q, want %q", script, direct)
+	}
+}
+
+// TestBuildsSideBySide has many build at once in a folder in which a killed one
+// left half a program, while others use what is there.
+func TestBuildsSideBySide(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program, err := build(root, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program+".new", []byte("half"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var builds sync.WaitGroup
+	for range 8 {
+		builds.Go(func() {
+			if again, err := build(root, dir); err != nil || again != program {
+				t.Errorf("built %s (%v), want %s", again, err, program)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { builds.Wait(); close(done) }()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true // and once more, now that all is over
+		default:
+		}
+		if out, err := exec.Command(program, "version").CombinedOutput(); err != nil {
+			t.Fatalf("what is there cannot be used: %v\n%s", err, out)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{".lock", "kvmrun"}; !slices.Equal(names, want) {
+		t.Errorf("left in the folder: %q, want %q", names, want)
+	}
+}
+
+// What is built lies in the repository's build folder, which git ignores, and
+// not where every killed run would leave one more.
+func TestBinaryHasItsPlace(t *testing.T) {
+	if os.Getenv("KVMRUN_BIN") != "" {
+		t.Skip("skipped: KVMRUN_BIN names another")
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Binary(t); !strings.HasPrefix(got, filepath.Join(root, "build")+"/") {
+		t.Errorf("built as %s, want it below build", got)
 	}
 }
 

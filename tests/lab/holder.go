@@ -28,9 +28,7 @@ func Main(m *testing.M) {
 	if name := os.Getenv(roleVariable); name != "" {
 		holderMain(name)
 	}
-	code := m.Run()
-	removeBuilt()
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 // hold starts the world's holder and returns when its mounts stand.
