@@ -78,7 +78,9 @@ $(libvirt):
 
 .PHONY: lint
 lint: setup-test $(golangci_lint) ## gofmt, vet, golangci-lint, shellcheck
-	@unformatted=$$("$$($(go) env GOROOT)/bin/gofmt" -l $$(git ls-files '*.go')); \
+	@files=$$(git ls-files '*.go'); \
+	if [ -z "$$files" ]; then echo "lint: git lists no Go file of $(CURDIR)" >&2; exit 1; fi; \
+	unformatted=$$("$$($(go) env GOROOT)/bin/gofmt" -l $$files); \
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(go) vet ./...
 	PATH="$$(tests/setup-go-dir):$$PATH" $(golangci_lint) run ./...

@@ -90,8 +90,8 @@ func TestOneNameAndOneAddressHaveOneVM(t *testing.T) {
 	}
 }
 
-// TestStopsSideBySide stops three guests in the time of one, by several
-// commands that name them more than once.
+// TestStopsSideBySide has two commands stop the same VMs at the same time, one of
+// them by force.
 func TestStopsSideBySide(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
