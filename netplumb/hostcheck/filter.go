@@ -1,6 +1,10 @@
 package hostcheck
 
-import "strings"
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
 
 // verdict is what becomes of a packet in a chain.
 type verdict int
@@ -15,7 +19,32 @@ const (
 	other                 // something only the kernel can tell
 )
 
-// filter is one table and what of it stands at the forward hook.
+// Hook is a place on a packet's way through the kernel where filters stand
+// (netfilter's hooks, linux/netfilter.h).
+type Hook string
+
+// The hooks that IPv4 packets come by.
+const (
+	Prerouting  Hook = "prerouting"
+	Input       Hook = "input"
+	Forward     Hook = "forward"
+	Output      Hook = "output"
+	Postrouting Hook = "postrouting"
+)
+
+// Packet is the first of a new connection on its way.
+type Packet struct {
+	// In and Out are the interfaces that it comes and goes by. An empty name
+	// stands for one that no rule names.
+	In, Out string
+	// Source and Destination are its addresses. Where they are zero, rules
+	// that ask for them are not judged.
+	Source, Destination netip.Addr
+	// What says whose it is: "from guests".
+	What string
+}
+
+// filter is one table and what of it stands at the hooks.
 type filter struct {
 	name  string
 	hooks []hook
@@ -25,8 +54,9 @@ type filter struct {
 	chains map[string]bool
 }
 
-// hook is a chain at the forward hook.
+// hook is a chain at a hook.
 type hook struct {
+	at     Hook
 	chain  string
 	policy verdict // accept or drop
 }
@@ -39,10 +69,11 @@ type rule struct {
 	target  string // of jump and leap
 }
 
-// match compares one thing that is known of a packet.
+// match compares one thing that may be known of a packet.
 type match struct {
 	field  field
-	value  string // a name, with a star at its end for every name that begins so
+	value  string       // a name, with a star at its end for every name that begins so
+	prefix netip.Prefix // of an address
 	invert bool
 }
 
@@ -52,19 +83,32 @@ const (
 	inName field = iota
 	outName
 	newState // a connection's first packet; the value is not looked at
+	source
+	destination
 )
 
-// direction is a packet on its way. An empty name stands for an interface that
-// no rule names.
-type direction struct{ in, out, what string }
+// known tells whether a packet has what is compared.
+func (m match) known(p Packet) bool {
+	switch m.field {
+	case source:
+		return p.Source.IsValid()
+	case destination:
+		return p.Destination.IsValid()
+	}
+	return true
+}
 
-func (m match) holds(d direction) bool {
+func (m match) holds(p Packet) bool {
 	holds := m.field == newState
 	switch m.field {
 	case inName:
-		holds = matchesName(m.value, d.in)
+		holds = matchesName(m.value, p.In)
 	case outName:
-		holds = matchesName(m.value, d.out)
+		holds = matchesName(m.value, p.Out)
+	case source:
+		holds = m.prefix.Contains(p.Source)
+	case destination:
+		holds = m.prefix.Contains(p.Destination)
 	}
 	return holds != m.invert
 }
@@ -78,11 +122,11 @@ func matchesName(pattern, name string) bool {
 
 // applies tells whether nothing that is known of a packet keeps the rule from
 // matching it.
-func (r rule) applies(d direction) bool {
-	for _, m := range r.matches {
-		if !m.holds(d) {
-			return false
-		}
-	}
-	return true
+func (r rule) applies(p Packet) bool {
+	return !slices.ContainsFunc(r.matches, func(m match) bool { return m.known(p) && !m.holds(p) })
+}
+
+// judged tells whether a rule that applies is sure to match.
+func (r rule) judged(p Packet) bool {
+	return !r.unsure && !slices.ContainsFunc(r.matches, func(m match) bool { return !m.known(p) })
 }

@@ -110,7 +110,7 @@ func forward(ns *nstest.Namespace) (result Result) {
 }
 
 func TestParseLegacyLine(t *testing.T) {
-	packet := direction{in: "kvm0", out: "eth0"}
+	packet := Packet{In: "kvm0", Out: "eth0"}
 	for line, want := range map[string]struct {
 		applies, unsure bool
 		verdict         verdict
@@ -134,7 +134,7 @@ func TestParseLegacyLine(t *testing.T) {
 			t.Fatalf("%s: %v, %v", line, rules, err)
 		}
 		r := rules[0]
-		if r.applies(packet) != want.applies || r.unsure != want.unsure || r.verdict != want.verdict {
+		if r.applies(packet) != want.applies || r.judged(packet) == want.unsure || r.verdict != want.verdict {
 			t.Errorf("%s: applies %v, %+v; want %+v", line, r.applies(packet), r, want)
 		}
 	}
@@ -145,7 +145,7 @@ func FuzzParseLegacy(f *testing.F) {
 	f.Add("-A FORWARD -j FORWARD\n-P FORWARD DROP\n")
 	f.Add("-A\n-P FORWARD\n\"\n\\\n! ! -i\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, _, err := parseLegacy(text).blockers(host.packets()); err != nil && !strings.Contains(err.Error(), "jumps to itself") {
+		if _, err := parseLegacy(text).drops(Forward, host.packets()); err != nil && !strings.Contains(err.Error(), "jumps to itself") {
 			t.Error(err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -73,8 +74,8 @@ func parseLegacy(text string) filter {
 		f.chains[chain] = true
 		switch words[0] {
 		case "-P":
-			if chain == "FORWARD" && len(words) > 2 {
-				f.hooks = []hook{{chain, verdictOfWord(words[2])}}
+			if len(words) > 2 {
+				f.hooks = append(f.hooks, hook{Hook(strings.ToLower(chain)), chain, verdictOfWord(words[2])})
 			}
 		case "-A":
 			rules[chain] = append(rules[chain], legacyRule(words[2:]))
@@ -99,9 +100,13 @@ func legacyRule(words []string) rule {
 		}
 		switch word {
 		case "-i":
-			r.matches = append(r.matches, match{inName, legacyName(value), invert})
+			r.matches = append(r.matches, match{field: inName, value: legacyName(value), invert: invert})
 		case "-o":
-			r.matches = append(r.matches, match{outName, legacyName(value), invert})
+			r.matches = append(r.matches, match{field: outName, value: legacyName(value), invert: invert})
+		case "-s":
+			r.compareAddress(source, value, invert)
+		case "-d":
+			r.compareAddress(destination, value, invert)
 		case "--ctstate", "--state":
 			r.matches = append(r.matches, match{field: newState, invert: slices.Contains(strings.Split(value, ","), "NEW") == invert})
 		case "-m":
@@ -121,6 +126,17 @@ func legacyRule(words []string) rule {
 		words = words[min(1, len(words)):]
 	}
 	return r
+}
+
+// compareAddress reads an address or a network.
+func (r *rule) compareAddress(f field, value string, invert bool) {
+	prefix, err := netip.ParsePrefix(value)
+	if err != nil {
+		addr, err := netip.ParseAddr(value)
+		r.unsure = r.unsure || err != nil
+		prefix = netip.PrefixFrom(addr, 32)
+	}
+	r.matches = append(r.matches, match{field: f, prefix: prefix, invert: invert})
 }
 
 func legacyName(name string) string {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -19,7 +21,16 @@ var familyNames = map[nftables.TableFamily]string{
 	nftables.TableFamilyINet: "inet",
 }
 
-// readNFTables finds the tables with chains at the forward hook. A kernel
+// hookNames are the hooks of both families (linux/netfilter.h).
+var hookNames = map[nftables.ChainHook]Hook{
+	*nftables.ChainHookPrerouting:  Prerouting,
+	*nftables.ChainHookInput:       Input,
+	*nftables.ChainHookForward:     Forward,
+	*nftables.ChainHookOutput:      Output,
+	*nftables.ChainHookPostrouting: Postrouting,
+}
+
+// readNFTables finds the tables and their chains at the hooks. A kernel
 // without nftables has none.
 func readNFTables() ([]filter, error) {
 	conn, err := nftables.New()
@@ -54,8 +65,11 @@ func filtersOf(conn *nftables.Conn, chains []*nftables.Chain) []filter {
 			filters = append(filters, filter{name: name, chains: map[string]bool{}, rules: rulesReader(conn, chain.Table, name)})
 		}
 		filters[i].chains[chain.Name] = true
-		if chain.Hooknum != nil && *chain.Hooknum == *nftables.ChainHookForward {
-			filters[i].hooks = append(filters[i].hooks, hook{chain.Name, policyOf(chain)})
+		if chain.Hooknum == nil {
+			continue
+		}
+		if at, known := hookNames[*chain.Hooknum]; known {
+			filters[i].hooks = append(filters[i].hooks, hook{at, chain.Name, policyOf(chain)})
 		}
 	}
 	return filters
@@ -98,8 +112,10 @@ func ruleOf(exprs []expr.Any) rule {
 		switch e := e.(type) {
 		case *expr.Meta, *expr.Ct:
 			loaded = e
+		case *expr.Payload:
+			loaded = addressOf(e)
 		case *expr.Bitwise:
-			loaded = maskedState(loaded, e)
+			loaded = masked(loaded, e)
 		case *expr.Cmp:
 			r.compare(loaded, e)
 		case *expr.Match:
@@ -128,12 +144,50 @@ type states struct{ mask uint32 }
 // nf_conntrack_common.h).
 const stateNew = 1 << 3
 
-func maskedState(loaded any, e *expr.Bitwise) any {
-	ct, isCt := loaded.(*expr.Ct)
-	if !isCt || ct.Key != expr.CtKeySTATE || len(e.Mask) != 4 {
+// address is one of a packet's, or its network.
+type address struct {
+	field field
+	bits  int
+}
+
+// Places of the addresses in an IPv4 header (RFC 791).
+const (
+	offsetSource      = 12
+	offsetDestination = 16
+)
+
+// addressOf is the address that is loaded, nil if it is something else. nft
+// loads no more than the bytes that it compares.
+func addressOf(e *expr.Payload) any {
+	if e.OperationType != expr.PayloadLoad || e.Base != expr.PayloadBaseNetworkHeader || e.Len > 4 {
 		return nil
 	}
-	return states{binary.NativeEndian.Uint32(e.Mask)}
+	switch e.Offset {
+	case offsetSource:
+		return address{source, 8 * int(e.Len)}
+	case offsetDestination:
+		return address{destination, 8 * int(e.Len)}
+	}
+	return nil
+}
+
+// masked is what is left of what was loaded.
+func masked(loaded any, e *expr.Bitwise) any {
+	if len(e.Mask) != 4 || !bytes.Equal(e.Xor, make([]byte, len(e.Xor))) {
+		return nil
+	}
+	switch loaded := loaded.(type) {
+	case *expr.Ct:
+		if loaded.Key == expr.CtKeySTATE {
+			return states{binary.NativeEndian.Uint32(e.Mask)}
+		}
+	case address:
+		ones := bits.LeadingZeros32(^binary.BigEndian.Uint32(e.Mask))
+		if bits.OnesCount32(binary.BigEndian.Uint32(e.Mask)) == ones {
+			return address{loaded.field, ones}
+		}
+	}
+	return nil
 }
 
 func (r *rule) compare(loaded any, e *expr.Cmp) {
@@ -146,13 +200,21 @@ func (r *rule) compare(loaded any, e *expr.Cmp) {
 	case states: // (state & mask) != 0
 		r.matches = append(r.matches, match{field: newState, invert: equal == (loaded.mask&stateNew != 0)})
 		return
+	case address:
+		if len(e.Data) > 4 {
+			break
+		}
+		var addr [4]byte
+		copy(addr[:], e.Data)
+		r.matches = append(r.matches, match{field: loaded.field, prefix: netip.PrefixFrom(netip.AddrFrom4(addr), loaded.bits), invert: !equal})
+		return
 	case *expr.Meta:
 		switch loaded.Key {
 		case expr.MetaKeyIIFNAME:
-			r.matches = append(r.matches, match{inName, nameOf(e.Data), !equal})
+			r.matches = append(r.matches, match{field: inName, value: nameOf(e.Data), invert: !equal})
 			return
 		case expr.MetaKeyOIFNAME:
-			r.matches = append(r.matches, match{outName, nameOf(e.Data), !equal})
+			r.matches = append(r.matches, match{field: outName, value: nameOf(e.Data), invert: !equal})
 			return
 		case expr.MetaKeyNFPROTO:
 			ipv4 := bytes.Equal(e.Data, []byte{unix.NFPROTO_IPV4})

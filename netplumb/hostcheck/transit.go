@@ -48,22 +48,18 @@ func (h Host) openNetworks() ([]string, error) {
 	if err != nil || len(others) == 0 {
 		return nil, err
 	}
-	filters, err := h.filters()
+	filters, err := h.Filters()
 	if err != nil {
 		return nil, err
 	}
 	var open []string
 	for _, other := range others {
-		closed := false
-		for _, f := range filters {
-			blockers, doubts, err := f.blockers([]direction{{in: h.Uplink, out: other}})
-			if err != nil {
-				return nil, err
-			}
-			// A rule that was not judged is taken for one that was made for this.
-			closed = closed || len(blockers) > 0 || len(doubts) > 0
+		// A rule that was not judged is taken for one that was made for this.
+		drops, err := filters.Drops(Forward, Packet{In: h.Uplink, Out: other})
+		if err != nil {
+			return nil, err
 		}
-		if !closed {
+		if len(drops) == 0 {
 			open = append(open, other)
 		}
 	}

@@ -1,42 +1,46 @@
 package hostcheck
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
-// blockers follows each packet through each chain at the hook. doubts are rules
-// that were not judged and might drop one that no other drops.
-func (f filter) blockers(packets []direction) (found []blocker, doubts []string, err error) {
+// drops follows each packet through each chain at a hook.
+func (f filter) drops(at Hook, packets []Packet) ([]Drop, error) {
+	var found []Drop
 	for _, h := range f.hooks {
-		b := blocker{filter: f.name, chain: h.chain, perhaps: true, docker: f.chains[dockerChain]}
+		if h.at != at {
+			continue
+		}
+		dropped := Drop{Hook: at, Filter: f.name, Chain: h.chain, docker: f.chains[dockerChain]}
+		doubted := dropped
+		doubted.Unjudged = true
 		for _, packet := range packets {
 			w := walk{filter: f, packet: packet, known: map[string]*ending{}}
 			end, err := w.through(h.chain)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if end.verdict == pass && h.policy == drop {
 				end = ending{drop, "its policy"}
 			}
 			if end.verdict == drop {
-				b.what, b.by = append(b.what, packet.what), end.by
-				b.perhaps = b.perhaps && w.perhaps
-			} else if w.doubt != "" && !slices.Contains(doubts, w.doubt) {
-				doubts = append(doubts, w.doubt)
+				dropped.Packets, dropped.By = append(dropped.Packets, packet), end.by
+				dropped.Certain = dropped.Certain || !w.perhaps
+			} else if w.doubt != "" {
+				doubted.Packets, doubted.By = append(doubted.Packets, packet), w.doubt
 			}
 		}
-		if b.what != nil {
-			found = append(found, b)
+		for _, d := range []Drop{dropped, doubted} {
+			if d.Packets != nil {
+				found = append(found, d)
+			}
 		}
 	}
-	return found, doubts, nil
+	return found, nil
 }
 
 // walk is one packet's way through a filter.
 type walk struct {
 	filter  filter
-	packet  direction
+	packet  Packet
 	perhaps bool   // a rule that was not judged might have accepted the packet
 	doubt   string // the first such rule that might have dropped it
 	// known is how chains end for the packet, nil for one that it is in.
@@ -82,7 +86,7 @@ func (w *walk) follow(chain string, rules []rule) (ending, error) {
 			return ending{}, err
 		}
 		switch {
-		case end.verdict == leave, end.verdict == pass && r.verdict == leap && !r.unsure:
+		case end.verdict == leave, end.verdict == pass && r.verdict == leap && r.judged(w.packet):
 			return ending{}, nil
 		case end.verdict == drop && r.verdict == drop:
 			return ending{drop, place}, nil
@@ -103,12 +107,12 @@ func (w *walk) step(r rule, place string) (ending, error) {
 			return ending{}, err
 		}
 	}
-	if !r.unsure && end.verdict != other {
+	if r.judged(w.packet) && end.verdict != other {
 		return end, nil
 	}
 	w.perhaps = w.perhaps || end.verdict == accept || end.verdict == other
 	if w.doubt == "" && (end.verdict == drop || end.verdict == other) {
-		w.doubt = place + " of " + w.filter.name
+		w.doubt = place
 	}
 	return ending{}, nil
 }
