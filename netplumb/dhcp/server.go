@@ -8,12 +8,13 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"kvmrun/netplumb/internal/rawsock"
 )
 
 const (
@@ -25,6 +26,10 @@ const (
 	receiveBuffer = 64 << 10
 )
 
+// requests bounds how often a guest is answered: one that asks more often is
+// made to wait. Asking at every boot and every second stays far below it.
+var requests = rawsock.Rate{PerSecond: 100, Burst: 50}
+
 // Server answers one guest. Close it, or let Serve end.
 type Server struct {
 	// OnEvent, if set, is told what the guest does. Set it before Serve; it is
@@ -34,8 +39,8 @@ type Server struct {
 	cfg    Config
 	mac    net.HardwareAddr // the interface's
 	conn   *packet.Conn
+	reader *rawsock.Reader
 	closed atomic.Bool
-	limit  bucket
 }
 
 // Listen opens the server's socket on cfg.Interface, in the calling thread's
@@ -57,13 +62,11 @@ func Listen(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: open a packet socket (needs CAP_NET_RAW): %w", cfg.Interface, err)
 	}
-	s := &Server{cfg: cfg, mac: link.Attrs().HardwareAddr, conn: conn}
-	if err := s.control(func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-	}); err != nil {
-		return nil, errors.Join(fmt.Errorf("DHCP on %s: bound the receive buffer: %w", cfg.Interface, err), conn.Close())
+	reader, err := rawsock.NewReader(conn, receiveBuffer, requests)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("DHCP on %s: %w", cfg.Interface, err), conn.Close())
 	}
-	return s, nil
+	return &Server{cfg: cfg, mac: link.Attrs().HardwareAddr, conn: conn, reader: reader}, nil
 }
 
 // Close ends Serve and releases the socket. Further calls do nothing.
@@ -90,35 +93,14 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	frame := make([]byte, longestFrame)
 	for {
-		n, err := s.receive(ctx, frame)
+		n, err := s.reader.Read(ctx, frame)
 		switch {
-		case s.closed.Load(), ctx.Err() != nil, errors.Is(err, errGone):
+		case s.closed.Load(), ctx.Err() != nil, errors.Is(err, rawsock.ErrGone):
 			return nil
 		case err != nil:
 			return fmt.Errorf("DHCP on %s: receive: %w", s.cfg.Interface, err)
 		}
 		s.handle(frame[:n])
-	}
-}
-
-// receive waits for its turn and then for a frame. Waiting before the read
-// bounds what a flood costs: frames that nobody reads wake nobody.
-func (s *Server) receive(ctx context.Context, frame []byte) (int, error) {
-	if wait := s.limit.take(time.Now()); wait > 0 {
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	for {
-		n, _, err := s.conn.ReadFrom(frame)
-		if !errors.Is(err, unix.ENETDOWN) {
-			return n, err
-		}
-		if err := s.awaitLink(ctx); err != nil {
-			return 0, err
-		}
 	}
 }
 

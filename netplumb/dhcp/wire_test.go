@@ -166,9 +166,9 @@ func TestAFloodIsBounded(t *testing.T) {
 	_, events, _ := serve(t, host, testConfig())
 	w := openWire(t, guest)
 	frame := requestFrame(t)
-	const flood = 400 * requestBurst
+	flood := 400 * requests.Burst
 	sent, start := 0, time.Now()
-	for ; sent < flood || len(events) < requestBurst; sent++ {
+	for ; sent < flood || len(events) < requests.Burst; sent++ {
 		w.send(frame)
 		if time.Since(start) > time.Minute {
 			t.Fatalf("%d requests, and only %d are answered after a minute", sent, len(events))
@@ -176,38 +176,13 @@ func TestAFloodIsBounded(t *testing.T) {
 	}
 	answered := len(events)
 	took := time.Since(start)
-	most := requestBurst + int(took.Seconds()*requestsPerSecond) + 1
+	most := requests.Burst + int(took.Seconds()*float64(requests.PerSecond)) + 1
 	t.Logf("%d requests in %v, %d answered, at most %d", sent, took, answered, most)
 	if answered > most {
 		t.Errorf("%d answers in %v, want %d at most", answered, took, most)
 	}
 	if _, err := udhcpc(t, guest, "-t", "10"); err != nil {
 		t.Errorf("after the flood: %v", err)
-	}
-}
-
-func TestBucket(t *testing.T) {
-	var b bucket
-	now := time.Unix(1000, 0)
-	for i := range requestBurst {
-		if wait := b.take(now); wait != 0 {
-			t.Fatalf("request %d of a burst waits %v", i, wait)
-		}
-	}
-	if wait := b.take(now); wait != time.Second/requestsPerSecond {
-		t.Errorf("one beyond the burst waits %v", wait)
-	}
-	if wait := b.take(now.Add(-time.Hour)); wait <= 0 || wait > time.Second {
-		t.Errorf("after the clock went back: wait %v", wait)
-	}
-	now = now.Add(time.Hour)
-	for range requestBurst {
-		if wait := b.take(now); wait != 0 {
-			t.Fatalf("after an hour: wait %v", wait)
-		}
-	}
-	if b.take(now) == 0 {
-		t.Error("an hour saved up more than a burst")
 	}
 }
 
