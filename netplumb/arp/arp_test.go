@@ -21,7 +21,17 @@ func lan(t *testing.T) (host, peer *nstest.Namespace) {
 	t.Helper()
 	host, peer = nstest.New(t), nstest.New(t)
 	nstest.JoinByVeth(t, host, peer, "tap0", guestMAC)
+	awaitRunning(t, host, "tap0")
+	awaitRunning(t, peer, "eth0")
 	return host, peer
+}
+
+// awaitRunning waits until the kernel has noticed the carrier of an interface
+// that was set up, somewhat later than it is told to.
+func awaitRunning(t *testing.T, ns *nstest.Namespace, ifname string) {
+	t.Helper()
+	state := func() string { return ns.Run(t, "ip -o link show dev "+ifname) }
+	eventually(t, func() bool { return strings.Contains(state(), "state UP") }, state)
 }
 
 func TestAnnounceCorrectsAPeersCache(t *testing.T) {

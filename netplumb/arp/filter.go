@@ -49,6 +49,23 @@ func passAbout(addr netip.Addr) []bpf.Instruction {
 	}
 }
 
+// passClaims lets through ARP whose sender has addr, or has no address yet and
+// asks for addr: what a defence must hear. Everybody's questions for addr, which
+// the kernel answers, cost this process nothing.
+func passClaims(addr netip.Addr) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: 6},
+		bpf.LoadAbsolute{Off: offsetSenderAddr, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: word(addr), SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 3},
+		bpf.LoadAbsolute{Off: offsetTargetAddr, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: word(addr), SkipTrue: 1},
+		bpf.RetConstant{Val: frameLength},
+		bpf.RetConstant{Val: 0},
+	}
+}
+
 func word(addr netip.Addr) uint32 {
 	bytes := addr.As4()
 	return binary.BigEndian.Uint32(bytes[:])

@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Timing is how patiently an address is probed.
@@ -42,7 +44,9 @@ func Probe(ctx context.Context, ifname string, addr netip.Addr) (rival net.Hardw
 
 // Probe asks the interface's LAN whether anybody uses addr, without changing
 // anybody's cache. It returns the MAC of the first who does, or is about to,
-// at once; nil where all is silent to the end. The interface must be up.
+// at once; nil where all is silent to the end. Errors wrap ErrDown if the
+// interface is down or has no carrier to begin with, and ErrNoARP if it is no
+// Ethernet.
 //
 // Anything that speaks for addr is a rival, also a router that answers for
 // every address by proxy ARP.
@@ -55,7 +59,13 @@ func (t Timing) Probe(ctx context.Context, ifname string, addr netip.Addr) (riva
 		return nil, fmt.Errorf("probe %s by ARP: %w", addr, err)
 	}
 	defer s.close()
+	if !s.running {
+		return nil, fmt.Errorf("probe %s by ARP on %s: %w", addr, ifname, ErrDown)
+	}
 	rival, err = t.probe(s, addr)
+	if errors.Is(err, unix.ENETDOWN) {
+		err = ErrDown
+	}
 	if err != nil {
 		return nil, fmt.Errorf("probe %s by ARP on %s: %w", addr, ifname, cause(ctx, err))
 	}

@@ -11,17 +11,29 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"kvmrun/netplumb/internal/rawsock"
 )
 
-// ErrAddress is wrapped where an address is not one that ARP can speak of.
-var ErrAddress = errors.New("not a usable IPv4 address")
+var (
+	// ErrAddress is wrapped where an address is not one that ARP can speak of.
+	ErrAddress = errors.New("not a usable IPv4 address")
+	// ErrNoARP is wrapped where nobody on an interface speaks ARP.
+	ErrNoARP = errors.New("there is no ARP on it")
+	// ErrDown is wrapped where an interface is down or has no carrier, so that
+	// nobody can be asked.
+	ErrDown = errors.New("it is down or has no carrier")
+	// ErrGone is wrapped where an interface does not exist any more.
+	ErrGone = rawsock.ErrGone
+)
 
 // socket is a packet socket for ARP on one interface. It closes when its
 // context ends.
 type socket struct {
-	conn *packet.Conn
-	mac  net.HardwareAddr // the interface's
-	stop func() bool
+	conn    *packet.Conn
+	mac     net.HardwareAddr // the interface's, when the socket was opened
+	running bool             // the interface was up then, with a carrier
+	stop    func() bool
 }
 
 // open opens a socket that lets through what filter says. Close it.
@@ -30,9 +42,9 @@ func open(ctx context.Context, ifname string, filter []bpf.Instruction) (*socket
 	if err != nil {
 		return nil, fmt.Errorf("look interface %s up: %w", ifname, err)
 	}
-	mac := link.Attrs().HardwareAddr
-	if len(mac) != 6 || link.Attrs().Flags&net.FlagLoopback != 0 {
-		return nil, fmt.Errorf("interface %s is not an Ethernet, there is no ARP on it", ifname)
+	mac, flags := link.Attrs().HardwareAddr, link.Attrs().RawFlags
+	if len(mac) != 6 || flags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) != 0 {
+		return nil, fmt.Errorf("interface %s is not an Ethernet: %w", ifname, ErrNoARP)
 	}
 	program, err := bpf.Assemble(filter)
 	if err != nil {
@@ -42,7 +54,7 @@ func open(ctx context.Context, ifname string, filter []bpf.Instruction) (*socket
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket on %s (needs CAP_NET_RAW): %w", ifname, err)
 	}
-	s := &socket{conn: conn, mac: mac}
+	s := &socket{conn: conn, mac: mac, running: flags&unix.IFF_RUNNING != 0}
 	s.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return s, nil
 }
