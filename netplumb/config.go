@@ -100,6 +100,14 @@ func (c Config) validate() error {
 	return fmt.Errorf("%w: proxy ARP %q; choose %s, %s or %s", ErrConfig, c.ProxyARP, ProxyExact, ProxyInterface, ProxyOff)
 }
 
+// tapProxyARP is proxy_arp of the tap.
+func (c Config) tapProxyARP() uint32 {
+	if c.ProxyARP == ProxyOff {
+		return 0
+	}
+	return 1
+}
+
 // checkName wants an interface name in the sense of the kernel's dev_valid_name
 // (net/core/dev.c) that is also safe in a script, a path and on a terminal.
 func checkName(what, name string) error {

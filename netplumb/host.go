@@ -37,22 +37,28 @@ func (h *Host) Close() error { return h.rtnl.close() }
 // zero Addr while it is not known yet. It takes no longer when there are many
 // taps. Errors wrap ErrNoUplink if there is no such interface.
 func (h *Host) Facts(uplink string, gateway netip.Addr) (Facts, error) {
-	var f Facts
-	if uplink != "" {
-		l, err := h.uplink(uplink)
-		if err != nil {
-			return f, err
-		}
-		f.Uplink = Uplink{Name: l.name, Index: l.index, MTU: l.mtu}
-		if f.Uplink.Addresses, err = h.rtnl.addresses(l.index); err != nil {
-			return f, fmt.Errorf("list addresses of %s: %w", uplink, err)
+	if uplink == "" {
+		return h.factsAbout(link{}, gateway)
+	}
+	l, err := h.uplink(uplink)
+	if err != nil {
+		return Facts{}, err
+	}
+	return h.factsAbout(l, gateway)
+}
+
+// factsAbout is Facts for an uplink that has been looked up; the zero link for
+// none.
+func (h *Host) factsAbout(uplink link, gateway netip.Addr) (f Facts, err error) {
+	if uplink.index != 0 {
+		f.Uplink = Uplink{Name: uplink.name, Index: uplink.index, MTU: uplink.mtu}
+		if f.Uplink.Addresses, err = h.rtnl.addresses(uplink.index); err != nil {
+			return f, fmt.Errorf("list addresses of %s: %w", uplink.name, err)
 		}
 	}
-	if !gateway.IsValid() {
-		return f, nil
+	if gateway.IsValid() {
+		f.Gateway, err = h.gateway(gateway, f.Uplink)
 	}
-	var err error
-	f.Gateway, err = h.gateway(gateway, f.Uplink)
 	return f, err
 }
 

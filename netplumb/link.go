@@ -13,9 +13,14 @@ type link struct {
 	index int
 	up    bool
 	loop  bool // the loopback interface
-	mtu   int
-	group uint32
-	alias string
+	// carrier says that the interface can send now, cameUp how often it has
+	// become so.
+	carrier bool
+	cameUp  uint32
+	mac     MAC
+	mtu     int
+	group   uint32
+	alias   string
 	// Per-interface settings of IPv4.
 	forwarding, proxyARP, rpFilter bool
 }
@@ -78,12 +83,17 @@ func parseLink(body []byte) (l link) {
 	l.index = int(binary.NativeEndian.Uint32(body[4:]))
 	l.loop = binary.NativeEndian.Uint32(body[8:])&unix.IFF_LOOPBACK != 0
 	l.up = binary.NativeEndian.Uint32(body[8:])&unix.IFF_UP != 0
+	l.carrier = binary.NativeEndian.Uint32(body[8:])&unix.IFF_LOWER_UP != 0
 	for typ, data := range attributes(body[unix.SizeofIfInfomsg:]) {
 		switch {
 		case typ == unix.IFLA_IFNAME:
 			l.name = unix.ByteSliceToString(data)
 		case typ == unix.IFLA_MTU && len(data) == 4:
 			l.mtu = int(binary.NativeEndian.Uint32(data))
+		case typ == unix.IFLA_ADDRESS && len(data) == len(l.mac):
+			l.mac = MAC(data)
+		case typ == unix.IFLA_CARRIER_UP_COUNT && len(data) == 4:
+			l.cameUp = binary.NativeEndian.Uint32(data)
 		case typ == unix.IFLA_GROUP && len(data) == 4:
 			l.group = binary.NativeEndian.Uint32(data)
 		case typ == unix.IFLA_IFALIAS:
@@ -130,9 +140,7 @@ func setTap(index int, c Config) *message {
 				// Strict: together with the /32 it stops a guest from
 				// sending with another's address.
 				m.attr32(devconfRPFilter, 1)
-				if c.ProxyARP != ProxyOff {
-					m.attr32(devconfProxyARP, 1)
-				}
+				m.attr32(devconfProxyARP, c.tapProxyARP())
 			})
 		})
 	})

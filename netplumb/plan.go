@@ -119,8 +119,12 @@ func (p *Plan) Apply(ctx context.Context, h *Host) ([]*os.File, error) {
 	tap := new(openTap)
 	for i, s := range steps {
 		err := ctx.Err()
-		if err == nil {
-			err = s.apply(h, tap)
+		switch {
+		case err != nil:
+		case i == 0:
+			err = tap.open(p.Config)
+		default:
+			err = s.apply(h, tap.index)
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", s, permission(err))
@@ -175,20 +179,25 @@ func (p *Plan) steps() ([]step, error) {
 	if p.Config.Uplink != "" && p.UplinkIndex <= 0 {
 		return nil, fmt.Errorf("%w: stored plan does not say which interface %s was", ErrConfig, p.Config.Uplink)
 	}
-	steps := []step{
+	return append(p.tapSteps(), p.uplinkSteps()...), nil
+}
+
+// tapSteps begin with the tap itself.
+func (p *Plan) tapSteps() []step {
+	return []step{
 		tapStep{p.Config},
 		tapLinkStep{Config: p.Config},
 		tapAddressStep{tap: p.Config.Tap, address: p.TapAddress},
 		routeStep{tap: p.Config.Tap, address: p.Config.Address, source: p.TapAddress},
 		neighbourStep{tap: p.Config.Tap, address: p.Config.Address, mac: p.Config.MAC},
 	}
-	if p.Config.Uplink == "" {
-		return steps, nil
-	}
-	return append(steps, p.uplinkSteps()...), nil
 }
 
+// uplinkSteps are none without an uplink.
 func (p *Plan) uplinkSteps() []step {
+	if p.Config.Uplink == "" {
+		return nil
+	}
 	uplink, holder := p.Config.Uplink, p.Config.Address
 	shared := func(r resource) step { return sharedStep{resource: r, holder: holder} }
 	setting := func(name, value string) step {

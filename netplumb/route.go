@@ -32,7 +32,16 @@ func rtmsg(bits int, table, protocol, scope, kind uint8, flags uint32) []byte {
 
 // addRoute adds a /32 by an interface. It fails with EEXIST if there is one.
 func addRoute(index int, dst, source netip.Addr) *message {
-	m := newMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL,
+	return hostRoute(unix.NLM_F_EXCL, index, dst, source)
+}
+
+// replaceRoute puts a /32 in the place of the one that there is.
+func replaceRoute(index int, dst, source netip.Addr) *message {
+	return hostRoute(unix.NLM_F_REPLACE, index, dst, source)
+}
+
+func hostRoute(flag uint16, index int, dst, source netip.Addr) *message {
+	m := newMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|flag,
 		rtmsg(32, unix.RT_TABLE_MAIN, RouteProtocol, unix.RT_SCOPE_LINK, unix.RTN_UNICAST, 0))
 	m.attr(unix.RTA_DST, dst.AsSlice())
 	m.attr32(unix.RTA_OIF, uint32(index))

@@ -6,8 +6,9 @@ import "fmt"
 type step interface {
 	// String says what is done, on what: "route to 10.254.254.2 by tap0".
 	fmt.Stringer
-	// apply does it. The first step opens the tap for those that follow.
-	apply(h *Host, tap *openTap) error
+	// apply does it, given the tap's interface number; again where something
+	// of it is no longer as it should be.
+	apply(h *Host, tap int) error
 	// undo takes it back: after a whole apply, a part of one or none at all.
 	// It leaves alone what is not kvmrun's. Steps on the tap but the first
 	// have nothing to do: theirs goes with the tap.

@@ -1,6 +1,7 @@
 package netplumb
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -18,7 +19,9 @@ type tapStep struct{ Config }
 
 func (s tapStep) String() string { return "tap " + s.Tap }
 
-func (s tapStep) apply(_ *Host, tap *openTap) error { return tap.open(s.Config) }
+// apply has nothing left to do: Apply has opened the tap, and no other process
+// could make it again.
+func (s tapStep) apply(*Host, int) error { return nil }
 
 // undo deletes a tap that outlived its user, but no other of the same name.
 func (s tapStep) undo(h *Host) error {
@@ -60,11 +63,11 @@ func (s tapLinkStep) String() string { return "settings of " + s.Tap }
 // apply switches IPv6 off first: with forwarding on one interface a guest's
 // router advertisement could otherwise become the host's default route, and the
 // host would send the guest its solicitations. The rest is one request.
-func (s tapLinkStep) apply(h *Host, tap *openTap) error {
+func (s tapLinkStep) apply(h *Host, tap int) error {
 	if err := (sysctl{disableIPv6, s.Tap, "1"}).write("1"); err != nil && !gone(err) {
 		return err
 	}
-	return h.rtnl.change(setTap(tap.index, s.Config), setProxyDelay(tap.index))
+	return h.rtnl.change(setTap(tap, s.Config), setProxyDelay(tap))
 }
 
 func (s tapLinkStep) check(h *Host) (want, have string, err error) {
@@ -90,15 +93,11 @@ func (s tapLinkStep) check(h *Host) (want, have string, err error) {
 }
 
 func (s tapLinkStep) shell() Commands {
-	proxy := "1"
-	if s.ProxyARP == ProxyOff {
-		proxy = "0"
-	}
 	return Commands{Do: []string{
 		"test ! -e /proc/sys/net/ipv6 || " + sysctl{disableIPv6, s.Tap, "1"}.set(),
 		sysctl{forwarding, s.Tap, "1"}.set(),
 		sysctl{rpFilter, s.Tap, "1"}.set(),
-		sysctl{proxyARP, s.Tap, proxy}.set(),
+		sysctl{proxyARP, s.Tap, fmt.Sprint(s.tapProxyARP())}.set(),
 		sysctl{proxyDelay, s.Tap, "0"}.set(),
 		fmt.Sprintf("ip link set dev %s mtu %d up", s.Tap, s.MTU),
 	}}
@@ -114,8 +113,17 @@ type tapAddressStep struct {
 
 func (s tapAddressStep) String() string { return fmt.Sprintf("address %s on %s", s.address, s.tap) }
 
-func (s tapAddressStep) apply(h *Host, tap *openTap) error {
-	return h.rtnl.change(addTapAddress(tap.index, s.address))
+func (s tapAddressStep) apply(h *Host, tap int) error {
+	return h.rtnl.change(addTapAddress(tap, s.address))
+}
+
+// remove takes the address off a tap that stays.
+func (s tapAddressStep) remove(h *Host) error {
+	l, err := h.rtnl.linkByName(s.tap)
+	if err != nil {
+		return err
+	}
+	return h.rtnl.change(deleteAddress(l.index, s.address))
 }
 
 func (s tapAddressStep) check(h *Host) (want, have string, err error) {
@@ -147,8 +155,15 @@ type routeStep struct {
 
 func (s routeStep) String() string { return fmt.Sprintf("route to %s by %s", s.address, s.tap) }
 
-func (s routeStep) apply(h *Host, tap *openTap) error {
-	err := h.rtnl.change(addRoute(tap.index, s.address, s.source))
+// apply replaces a route by the tap itself, whoever made it, but no other: that
+// is somebody's wish.
+func (s routeStep) apply(h *Host, tap int) error {
+	err := h.rtnl.change(addRoute(tap, s.address, s.source))
+	if errors.Is(err, unix.EEXIST) {
+		if rt, err := h.rtnl.routeTo(s.address); err == nil && rt.oif == tap && rt.table == unix.RT_TABLE_MAIN {
+			return h.rtnl.change(replaceRoute(tap, s.address, s.source))
+		}
+	}
 	return routed(err)
 }
 
@@ -181,8 +196,8 @@ type neighbourStep struct {
 
 func (s neighbourStep) String() string { return fmt.Sprintf("neighbour %s on %s", s.address, s.tap) }
 
-func (s neighbourStep) apply(h *Host, tap *openTap) error {
-	return h.rtnl.change(addNeighbour(tap.index, s.address, s.mac))
+func (s neighbourStep) apply(h *Host, tap int) error {
+	return h.rtnl.change(addNeighbour(tap, s.address, s.mac))
 }
 
 func (s neighbourStep) check(h *Host) (want, have string, err error) {

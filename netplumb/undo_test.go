@@ -17,7 +17,7 @@ type fakeStep struct {
 }
 
 func (s fakeStep) String() string                      { return s.name }
-func (s fakeStep) apply(*Host, *openTap) error         { return nil }
+func (s fakeStep) apply(*Host, int) error              { return nil }
 func (s fakeStep) check(*Host) (string, string, error) { return "", "", nil }
 func (s fakeStep) shell() Commands                     { return Commands{} }
 func (s fakeStep) undo(*Host) error {

@@ -13,7 +13,7 @@ type sharedStep struct {
 	holder netip.Addr
 }
 
-func (s sharedStep) apply(h *Host, _ *openTap) error {
+func (s sharedStep) apply(h *Host, _ int) error {
 	return h.holds.acquire(s.bind(h), s.holder.String())
 }
 
@@ -45,7 +45,7 @@ type proxyStep struct {
 func (s proxyStep) String() string { return fmt.Sprintf("proxy ARP for %s on %s", s.address, s.uplink) }
 
 // apply leaves an entry that somebody else made as it is: it does the same.
-func (s proxyStep) apply(h *Host, _ *openTap) error {
+func (s proxyStep) apply(h *Host, _ int) error {
 	_, err := h.rtnl.neighbour(s.index, s.address, unix.NTF_PROXY)
 	if gone(err) {
 		err = h.rtnl.change(addProxy(s.index, s.address))
