@@ -4,6 +4,8 @@ import "strings"
 
 // Finding is the result of checking one step of a plan.
 type Finding struct {
+	// Part is what was checked, for a program.
+	Part Part `json:"-"`
 	// Step says what was checked, on what.
 	Step string `json:"step"`
 	// Want and Have describe how it should be and how it is.
@@ -12,6 +14,47 @@ type Finding struct {
 	OK   bool   `json:"ok"`
 	// Remedy is the command that mends it; "" if all is well or no command can.
 	Remedy string `json:"remedy,omitempty"`
+}
+
+// Part names a part of a plan.
+type Part string
+
+// The parts of a plan, in the order in which they are applied.
+const (
+	PartTap        Part = "tap"         // that there is one, and whose it is
+	PartSettings   Part = "settings"    // of the tap
+	PartAddress    Part = "address"     // on the tap
+	PartRoute      Part = "route"       // to the guest
+	PartNeighbour  Part = "neighbour"   // on the tap
+	PartProxyEntry Part = "proxy"       // on the uplink
+	PartAlias      Part = "alias"       // on the uplink
+	PartForwarding Part = "forwarding"  // of the uplink
+	PartProxyDelay Part = "proxy_delay" // of the uplink
+	PartProxyARP   Part = "proxy_arp"   // of the uplink
+)
+
+// partOf tells which part of the plan a step is.
+func partOf(s step) Part {
+	switch s := s.(type) {
+	case tapStep:
+		return PartTap
+	case tapLinkStep:
+		return PartSettings
+	case tapAddressStep:
+		return PartAddress
+	case routeStep:
+		return PartRoute
+	case neighbourStep:
+		return PartNeighbour
+	case proxyStep:
+		return PartProxyEntry
+	case sharedStep:
+		if setting, ok := s.resource.(uplinkSysctl); ok {
+			return Part(setting.last())
+		}
+		return PartAlias
+	}
+	return ""
 }
 
 // Review compares the plan with the host, step by step, and changes nothing.
@@ -41,7 +84,7 @@ func review(h *Host, s step) Finding {
 	case err != nil:
 		have = permission(err).Error()
 	}
-	f := Finding{Step: s.String(), Want: want, Have: have, OK: err == nil && want == have}
+	f := Finding{Part: partOf(s), Step: s.String(), Want: want, Have: have, OK: err == nil && want == have}
 	if !f.OK {
 		f.Remedy = remedy(s)
 	}

@@ -34,6 +34,14 @@ func TestReviewAndRemedy(t *testing.T) {
 		"ip address delete 10.254.254.1/32 dev eth0":                                                                     "address 10.254.254.1 on eth0",
 	})
 
+	parts := map[Part]bool{"": true}
+	for _, f := range p.Review(l.Host) {
+		if parts[f.Part] {
+			t.Errorf("%s is no part of its own: %q", f.Step, f.Part)
+		}
+		parts[f.Part] = true
+	}
+
 	// What no command can mend: the tap is another.
 	l.sh("ip link delete kvm-web; ip tuntap add dev kvm-web mode tap")
 	found := p.Review(l.Host)[0]
