@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kvmrun/tests/document"
 )
 
 // subject is something to measure; it returns a row for each comparison.
@@ -74,7 +76,7 @@ func Benchmark(b *testing.B) {
 		fmt.Printf("\n%s is left as it is: %s\n", *storeTo, why)
 		return
 	}
-	if err := store(*storeTo, section, result); err != nil {
+	if err := document.Store(*storeTo, section, result); err != nil {
 		b.Fatal(err)
 	}
 }
