@@ -16,7 +16,6 @@ func TestStateThatCannotBeRead(t *testing.T) {
 	newDisks(t, h)
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "good", "--ephemeral")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral")
-	h.remember(t)
 	version := regexp.MustCompile(`"version": 1`)
 	for file, damages := range map[string]map[string]func(string) string{
 		"state.json": damages(version), "spec.json": damages(version),
@@ -30,6 +29,7 @@ func TestStateThatCannotBeRead(t *testing.T) {
 			t.Run(file+" "+name, func(t *testing.T) {
 				put(t, h, path, damage(string(sound)))
 				defer put(t, h, path, string(sound))
+				h.remember(t)
 				c := refusal{status: exitStorage, says: []string{"web", path}}
 				if strings.Contains(name, "newer") {
 					c = refusal{status: exitStorage, says: []string{"/run/kvmrun/vms/web", "newer"}}

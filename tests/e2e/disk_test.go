@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,16 +11,6 @@ import (
 
 // marker is what guests write to their disks.
 const marker = "marker of a guest"
-
-// blank makes an image of 1 MiB without content.
-func blank(t *testing.T, format string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "data."+format)
-	if out, err := exec.Command("qemu-img", "create", "-q", "-f", format, path, "1M").CombinedOutput(); err != nil {
-		t.Fatalf("qemu-img create: %v\n%s", err, out)
-	}
-	return path
-}
 
 // write has the guest write the marker to the start of a disk.
 func (v *vm) write(t *testing.T, device string) {
@@ -38,7 +27,7 @@ func (v *vm) read(t *testing.T, device string) string {
 func TestWritesPersist(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	disk, second := blank(t, "qcow2"), blank(t, "raw")
+	disk, second := lab.BlankDisk(t, "qcow2"), lab.BlankDisk(t, "raw")
 	args := append(boot(t), disk, "--disk", second, "--name", "web")
 	v := h.startNet(t, args...)
 	v.write(t, "vdb")
@@ -63,7 +52,7 @@ func TestWritesPersist(t *testing.T) {
 func TestEphemeral(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	disk := blank(t, "qcow2")
+	disk := lab.BlankDisk(t, "qcow2")
 	before := content(t, disk)
 	args := append(boot(t), disk, "--ephemeral")
 	a, b := h.startNet(t, args...), h.startNet(t, args...)
@@ -89,7 +78,7 @@ func TestEphemeral(t *testing.T) {
 func TestImageInUse(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	disk := blank(t, "qcow2")
+	disk := lab.BlankDisk(t, "qcow2")
 	h.start(t, disk, "--memory", "16M", "--", "-S")
 	message := h.fails(t, 8, startArgs(disk, "--memory", "16M", "--", "-S")...)
 	if !strings.Contains(message, disk) || !strings.Contains(message, "--ephemeral") || !strings.Contains(message, "lock") {

@@ -140,7 +140,7 @@ func TestDryRunScriptPassesShellcheck(t *testing.T) {
 	h := newHost(t)
 	for _, args := range [][]string{
 		boot(t),
-		{blank(t, "raw"), "--disk", blank(t, "qcow2"), "--dhcp", "off"},
+		{lab.BlankDisk(t, "raw"), "--disk", lab.BlankDisk(t, "qcow2"), "--dhcp", "off"},
 		append(boot(t), "--uplink", "none"),
 		append(boot(t, "a 'quote' and $HOME"), "--ephemeral"),
 	} {

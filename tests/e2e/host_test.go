@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -82,18 +81,10 @@ func (h *host) script(t *testing.T, name, text string) string {
 	return path
 }
 
-// skeleton is what may stay of kvmrun when no VM is left.
-var skeleton = []string{
-	"/run/kvmrun", "/run/kvmrun/lock", "/run/kvmrun/vms", "/run/kvmrun/leases",
-	"/run/kvmrun/net", "/run/kvmrun/net/lock", "/var/lib/kvmrun/overlays",
-}
-
 // change is how the host differs from what it was; empty if it does not.
 func (h *host) change(t *testing.T) string {
 	t.Helper()
-	now := h.Host.Snapshot(t)
-	now["files"] = slices.DeleteFunc(now["files"], func(name string) bool { return slices.Contains(skeleton, name) })
-	return h.before.Diff(now)
+	return h.before.WithoutSkeleton().Diff(h.Host.Snapshot(t).WithoutSkeleton())
 }
 
 // isAsBefore checks that nothing is left of kvmrun on the host. A supervisor

@@ -270,7 +270,7 @@ func TestDetachedStartThatFails(t *testing.T) {
 func TestDefaultNameOfFailed(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	disk := blank(t, "qcow2")
+	disk := lab.BlankDisk(t, "qcow2")
 	for range 2 {
 		v := h.start(t, disk, "--", "-S")
 		if v.Name != "data" {

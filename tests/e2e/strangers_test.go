@@ -10,17 +10,11 @@ import (
 func TestStrangersStayUntouched(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
+	h.Host.PlaceDecoys(t)
 	h.sh(t, `
-		ip tuntap add dev kr-decoy mode tap
-		ip link set kr-decoy group 21076 alias 'kvmrun decoy' up
 		ip address add 10.254.254.1/32 dev kr-decoy
-		ip route add 10.254.254.9/32 dev kr-decoy proto 82
-		ip neigh add 10.254.254.9 lladdr 52:54:0a:fe:fe:09 nud permanent dev kr-decoy
-		ip neigh add proxy 10.254.254.9 dev eth0 nud permanent
-		ip address add 198.51.100.7/32 dev eth0 label eth0:0
 		echo 1 >/proc/sys/net/ipv4/conf/eth0/forwarding
-		echo 7 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay
-		echo 1 >/proc/sys/net/ipv4/conf/kr-decoy/proxy_arp`)
+		echo 7 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay`)
 	h.before = h.Host.Snapshot(t)
 	v := h.startNet(t, append(boot(t), "--name", "real")...)
 	v.reachedFrom(t, h.LAN)

@@ -66,6 +66,17 @@ func (g GuestFiles) CopyDisk(t testing.TB) string {
 	return path
 }
 
+// BlankDisk makes an empty disk of 1 MiB in a directory of the test and returns
+// its path.
+func BlankDisk(t testing.TB, format string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data."+format)
+	if out, err := exec.Command("qemu-img", "create", "-q", "-f", format, path, "1M").CombinedOutput(); err != nil {
+		t.Fatalf("lab: qemu-img create: %v\n%s", err, out)
+	}
+	return path
+}
+
 func buildGuest(t testing.TB, flavour ...string) string {
 	t.Helper()
 	root, err := moduleRoot()

@@ -123,7 +123,7 @@ func TestOrphansAreReaped(t *testing.T) {
 		return nil
 	})
 	Eventually(t, 5*time.Second, func() error {
-		if left := w.processes(t); len(left) > 0 {
+		if left := w.Processes(t); len(left) > 0 {
 			return errors.New("processes: " + strings.Join(left, "; "))
 		}
 		return nil

@@ -21,14 +21,22 @@ const pollInterval = 20 * time.Millisecond
 // last error when that has not happened within timeout.
 func Eventually(t testing.TB, timeout time.Duration, condition func() error) {
 	t.Helper()
+	if err := Within(timeout, condition); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Within calls condition until it returns nil. Its last error is returned when
+// that has not happened within timeout.
+func Within(timeout time.Duration, condition func() error) error {
 	deadline := time.Now().Add(timeout)
 	for {
 		err := condition()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still not so after %v: %v", timeout, err)
+			return fmt.Errorf("still not so after %v: %w", timeout, err)
 		}
 		time.Sleep(pollInterval)
 	}

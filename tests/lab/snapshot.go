@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"os"
@@ -29,6 +30,7 @@ var sections = []section{
 	{"routes", "ip -4 route show table all; ip -6 route show table all"},
 	{"rules", "ip -4 rule; ip -6 rule"},
 	{"neighbours", "ip neigh show nud permanent; ip neigh show proxy"},
+	{"sockets", "ss -Hnl -tuw0x | awk '{ print $1, $2, $5, $6 }'"},
 	{"nftables", "if command -v nft >/dev/null; then nft list ruleset; fi"},
 	{"sysctls", "cd /proc/sys/net; grep -rs '' ipv4/ip_forward ipv6/conf ipv6/neigh ipv4/conf ipv4/neigh"},
 }
@@ -36,7 +38,7 @@ var sections = []section{
 // Snapshot takes the world's state.
 func (w *World) Snapshot(t testing.TB) Snapshot {
 	t.Helper()
-	s := Snapshot{"processes": w.processes(t), "files": w.files(t)}
+	s := Snapshot{"processes": w.Processes(t), "files": w.files(t)}
 	const separator = "=== "
 	var script strings.Builder
 	for _, part := range sections {
@@ -102,9 +104,9 @@ func (s Snapshot) Without(names ...string) Snapshot {
 	return rest
 }
 
-// processes are the command lines of what runs in the world, its holder
-// aside. It is read from outside, so that the reading is not in it.
-func (w *World) processes(t testing.TB) []string {
+// Processes are the command lines of what runs in the world, its holder
+// aside. They are read from outside, so that the reading is not in them.
+func (w *World) Processes(t testing.TB) []string {
 	t.Helper()
 	entries, err := os.ReadDir(w.File("/proc"))
 	if err != nil {
@@ -125,22 +127,64 @@ func (w *World) processes(t testing.TB) []string {
 	return lines
 }
 
-// files are the names of what lies in the world's own directories.
+// files are what lies in the world's own directories, each with its mode, and
+// what is in it: the size and a hash, or where a link leads. Those of
+// directories are left out, for they depend on what has been there.
 func (w *World) files(t testing.TB) []string {
 	t.Helper()
-	var names []string
-	for _, dir := range []string{"/run", "/var/lib/kvmrun"} {
+	var lines []string
+	for _, dir := range []string{"/run", "/var/lib/kvmrun", "/var/lib/misc"} {
 		root := w.File(dir)
-		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
-			if os.IsNotExist(err) {
-				return nil
+		err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
+			if err == nil {
+				var what string
+				if what, err = describeFile(path, e); err == nil {
+					lines = append(lines, dir+strings.TrimPrefix(path, root)+" "+what)
+				}
 			}
-			names = append(names, dir+strings.TrimPrefix(path, root))
+			if os.IsNotExist(err) {
+				return nil // it has just gone
+			}
 			return err
 		})
 		if err != nil {
 			t.Fatalf("in %s: snapshot: %v", w.Name, err)
 		}
 	}
-	return names
+	return lines
+}
+
+func describeFile(path string, e os.DirEntry) (string, error) {
+	info, err := e.Info()
+	if err != nil {
+		return "", err
+	}
+	mode := info.Mode()
+	switch {
+	case mode.IsRegular():
+		text, err := os.ReadFile(path)
+		return fmt.Sprintf("%s %d %.8x", mode, len(text), sha256.Sum256(text)), err
+	case mode.Type() == os.ModeSymlink:
+		to, err := os.Readlink(path)
+		return mode.String() + " " + to, err
+	}
+	return mode.String(), nil
+}
+
+// skeleton is what may stay of kvmrun when no VM is left: directories, and the
+// files whose locks commands take.
+var skeleton = []string{
+	"/run/kvmrun", "/run/kvmrun/lock", "/run/kvmrun/vms", "/run/kvmrun/leases",
+	"/run/kvmrun/net", "/run/kvmrun/net/lock", "/var/lib/kvmrun/overlays",
+}
+
+// WithoutSkeleton is the snapshot without the files that may stay of kvmrun when
+// no VM is left.
+func (s Snapshot) WithoutSkeleton() Snapshot {
+	rest := maps.Clone(s)
+	rest["files"] = slices.DeleteFunc(slices.Clone(s["files"]), func(line string) bool {
+		name, _, _ := strings.Cut(line, " ")
+		return slices.Contains(skeleton, name)
+	})
+	return rest
 }

@@ -24,6 +24,8 @@ func TestSnapshotShowsEveryChange(t *testing.T) {
 		{"neighbour sysctl", "echo 7 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay", "echo 80 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay", "sysctls"},
 		{"firewall", "nft add table inet nine", "nft delete table inet nine", "nftables"},
 		{"file", "touch /run/nine", "rm /run/nine", "files"},
+		{"content of a file", "echo nine >>/run/resolv.conf", "sed -i '$d' /run/resolv.conf", "files"},
+		{"mode of a file", "chmod 600 /run/resolv.conf", "chmod 644 /run/resolv.conf", "files"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w.MustRun(t, "sh", "-c", test.do)
@@ -36,6 +38,16 @@ func TestSnapshotShowsEveryChange(t *testing.T) {
 				t.Errorf("after %s:\n%s", test.undo, diff)
 			}
 		})
+	}
+	l, err := w.Listen("unix", "@nine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := before.Diff(w.Snapshot(t)); !strings.Contains(diff, "sockets: + ") {
+		t.Errorf("a socket does not show:\n%s", diff)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 	p := w.Start(t, "sleep", "60")
 	if diff := before.Diff(w.Snapshot(t)); !strings.Contains(diff, "sleep 60") {
