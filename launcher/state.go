@@ -36,7 +36,7 @@ var moves = map[Phase][]Phase{
 type State struct {
 	Version     int            `json:"version"`
 	Phase       Phase          `json:"phase"`
-	Reason      string         `json:"reason,omitempty"`   // why it failed
+	Reason      string         `json:"reason,omitempty"`   // why it failed, or stands still though nobody wanted that
 	Leftover    string         `json:"leftover,omitempty"` // why not all could be undone
 	Created     time.Time      `json:"created"`
 	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
@@ -48,6 +48,13 @@ type State struct {
 	Command     []string       `json:"command,omitempty"` // QEMU's arguments, as it was started
 	Vhost       bool           `json:"vhost"`
 	Plan        *netplumb.Plan `json:"plan,omitempty"`
+	Resumed     Attempt        `json:"resumed,omitzero"`
+}
+
+// Attempt is what came of the latest request to let the guest go on.
+type Attempt struct {
+	Number int    `json:"number"`          // from 1 on
+	Error  *Error `json:"error,omitempty"` // nil: it goes on
 }
 
 // StateVersion is the version of State that this kvmrun writes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,14 +34,9 @@ func (o StopOptions) note(format string, args ...any) {
 // DefaultStopTimeout is how long a guest may take to shut down.
 const DefaultStopTimeout = 30 * time.Second
 
-// FlushTime is how long QEMU may take to write out its disks and leave before it
-// is killed.
-const FlushTime = 20 * time.Second
-
 // Stop ends a VM and returns when its QEMU and its network are gone: by the
-// ACPI power button, then by SIGTERM, upon which QEMU writes out its disks and
-// leaves, then by SIGKILL. Of a VM that failed it removes the record. Of
-// several Stops at once each returns when the VM is gone.
+// ACPI power button, then as EndQEMU does. Of a VM that failed it removes the
+// record. Of several Stops at once each returns when the VM is gone.
 func (l *Launcher) Stop(ctx context.Context, name string, o StopOptions) error {
 	return during("stop "+printableName(name), l.stop(ctx, name, o))
 }
@@ -142,7 +138,7 @@ func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details
 		return l.awaitQEMU(ctx, dir)
 	}
 	o.mark(dir, reason)
-	if err := endQEMU(ctx, dir, vm, o); err != nil {
+	if err := l.endQEMU(ctx, dir, vm, o); err != nil {
 		if vm.Details.QEMU.Alive() {
 			err = errors.Join(err, dir.WithdrawStop())
 		}
@@ -178,14 +174,14 @@ func awaitSupervisor(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOpti
 		return ctx.Err()
 	}
 	o.note("%s: its supervisor does not clean up within %v: replacing it", dir.Name, undoTime)
-	if err := handle.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, process.ErrGone) {
+	if err := signal(handle, syscall.SIGKILL); err != nil {
 		return err
 	}
 	return handle.Wait(ctx)
 }
 
 // endQEMU goes from the gentlest way to end QEMU to the surest.
-func endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
+func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
 	setDefault(&o.Timeout, DefaultStopTimeout)
 	handle, err := process.Open(vm.Details.QEMU)
 	if errors.Is(err, process.ErrGone) {
@@ -195,7 +191,7 @@ func endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) err
 		return err
 	}
 	defer func() { _ = handle.Close() }()
-	if !o.Force && vm.State != Paused {
+	if !o.Force && l.listens(ctx, dir, vm, o) {
 		err := askGuest(ctx, vm, handle, o.Timeout)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
@@ -205,19 +201,25 @@ func endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) err
 		}
 		o.note("%s did not shut down within %v: ending QEMU", dir.Name, o.Timeout)
 	}
-	// To QEMU, SIGTERM and the monitor's quit are the same request: it flushes
-	// its disks and exits. A signal needs no monitor to be free.
-	if err := handle.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, process.ErrGone) {
-		return err
+	return EndQEMU(ctx, handle, func(what string) { o.note("%s: %s", dir.Name, what) })
+}
+
+// listens tells whether the guest runs, so that it can be asked. One that stands
+// still because a disk was full may go on by now, and write what it has to.
+func (l *Launcher) listens(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) bool {
+	if vm.State != Paused {
+		return true
 	}
-	if waitFor(ctx, handle, FlushTime) == nil || ctx.Err() != nil {
-		return ctx.Err()
+	if vm.Reason == "" {
+		return false // somebody wanted it to stand still
 	}
-	o.note("%s: QEMU did not end within %v: killing it", dir.Name, FlushTime)
-	if err := handle.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, process.ErrGone) {
-		return err
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	if err := l.wake(ctx, dir, vm); err != nil {
+		o.note("%s stands still and cannot write what it has to: %v: ending QEMU", dir.Name, err)
+		return false
 	}
-	return handle.Wait(ctx)
+	return true
 }
 
 // pressInterval is how often a guest's power button is pressed: one that is
@@ -265,17 +267,17 @@ func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error 
 
 // StopAll stops VMs side by side and joins what failed.
 func (l *Launcher) StopAll(ctx context.Context, names []string, o StopOptions) error {
+	return sideBySide(names, func(name string) error { return l.Stop(ctx, name, o) })
+}
+
+// sideBySide does something with each VM, all at once, and joins what failed.
+func sideBySide(names []string, do func(name string) error) error {
 	errs := make([]error, len(names))
-	done := make(chan struct{})
+	var all sync.WaitGroup
 	for i, name := range names {
-		go func() {
-			errs[i] = l.Stop(ctx, name, o)
-			done <- struct{}{}
-		}()
+		all.Go(func() { errs[i] = do(name) })
 	}
-	for range names {
-		<-done
-	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

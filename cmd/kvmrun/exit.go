@@ -33,7 +33,7 @@ var exitStatuses = []exitStatus{
 	{10, launcher.KindNetwork, "the subnet or the uplink does not fit this host"},
 	{11, launcher.KindQEMU, "QEMU ended, refused, or did not answer"},
 	{12, launcher.KindTimeout, "the time was over first"},
-	{13, launcher.KindStorage, "the run or data directory cannot be written, or what is in it not read"},
+	{13, launcher.KindStorage, "the run or data directory or an image cannot be written, or not read"},
 	{14, launcher.KindEnded, "the VM ended first"},
 	{15, kindUnwell, "host check found something to mend"},
 	{16, kindOutput, "the result could not be printed"},

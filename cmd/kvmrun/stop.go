@@ -17,10 +17,10 @@ func stopCommand(a *app) *cobra.Command {
 		Use:   "stop NAME... | --all",
 		Short: "Stop VMs and take their network back",
 		Long: `Stop VMs: press the guest's ACPI power button; if it has not shut down
-within --timeout, or with --force, make QEMU write out its disks and quit;
-if it has not after 20 seconds, kill it. Returns when QEMU and its network
-are gone. Several VMs stop side by side. The record of a VM that failed is
-removed.`,
+within --timeout, or with --force, make QEMU write out its disks and quit,
+however long that takes; only if it does nothing at all for 20 seconds, kill
+it. Returns when QEMU and its network are gone. Several VMs stop side by
+side. The record of a VM that failed is removed.`,
 		Example: `  kvmrun stop web db
   kvmrun stop --all --timeout 2m
   kvmrun stop --force web`,

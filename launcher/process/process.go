@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,38 +36,54 @@ func Self() (ID, error) { return Find(os.Getpid()) }
 // Find completes a PID to an ID. It fails with ErrGone if there is no such
 // process. A zombie counts as gone: it holds nothing any more.
 func Find(pid int) (ID, error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 		}
 		return ID{}, err
 	}
-	state, start, err := parseStat(stat)
+	stat, err := parseStat(text)
 	if err != nil {
 		return ID{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	if state == 'Z' || state == 'X' {
+	if stat.state == 'Z' || stat.state == 'X' {
 		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
-	return ID{PID: pid, Start: start}, nil
+	return ID{PID: pid, Start: stat.start}, nil
 }
 
-// parseStat finds the state and the start time in the text of
-// /proc/PID/stat. The command name may hold spaces and parentheses, so
-// fields are counted from its last closing parenthesis.
-func parseStat(stat []byte) (state byte, start uint64, err error) {
-	end := bytes.LastIndexByte(stat, ')')
+// stat is what is needed of /proc/PID/stat.
+type stat struct {
+	state byte
+	cpu   time.Duration // used so far, in steps of 10 ms
+	start uint64        // in clock ticks since boot
+}
+
+// tick is the unit of /proc/PID/stat (USER_HZ of Linux's include/asm-generic/param.h).
+const tick = 10 * time.Millisecond
+
+// parseStat reads the text of /proc/PID/stat. The command name may hold spaces
+// and parentheses, so fields are counted from its last closing parenthesis.
+func parseStat(text []byte) (stat, error) {
+	end := bytes.LastIndexByte(text, ')')
 	if end < 0 {
-		return 0, 0, errors.New("stat without a command name")
+		return stat{}, errors.New("stat without a command name")
 	}
-	fields := bytes.Fields(stat[end+1:])
-	const stateField, startField = 0, 19
-	if len(fields) <= startField {
-		return 0, 0, errors.New("stat is cut short")
+	fields := bytes.Fields(text[end+1:])
+	const state, user, system, start = 0, 11, 12, 19
+	if len(fields) <= start {
+		return stat{}, errors.New("stat is cut short")
 	}
-	start, err = strconv.ParseUint(string(fields[startField]), 10, 64)
-	return fields[stateField][0], start, err
+	var numbers [3]uint64
+	for i, field := range []int{user, system, start} {
+		n, err := strconv.ParseUint(string(fields[field]), 10, 64)
+		if err != nil {
+			return stat{}, err
+		}
+		numbers[i] = n
+	}
+	return stat{fields[state][0], time.Duration(numbers[0]+numbers[1]) * tick, numbers[2]}, nil
 }
 
 // Alive reports whether the very process that the ID names still runs.

@@ -11,25 +11,25 @@ import (
 
 func TestParseStat(t *testing.T) {
 	tests := []struct {
-		name, stat string
-		state      byte
-		start      uint64
+		name, text string
+		want       stat
 		bad        bool
 	}{
-		{name: "plain", stat: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1", state: 'S', start: 4711},
-		{name: "hostile name", stat: "7 (a) R 1 (b) Z 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1", state: 'Z', start: 99},
-		{name: "no name", stat: "7 sh S 1", bad: true},
-		{name: "short", stat: "7 (sh) S 1", bad: true},
-		{name: "empty", stat: "", bad: true},
+		{name: "plain", text: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 4711 1 1", want: stat{'S', 70 * time.Millisecond, 4711}},
+		{name: "hostile name", text: "7 (a) R 1 (b) Z 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1", want: stat{'Z', 0, 99}},
+		{name: "no name", text: "7 sh S 1", bad: true},
+		{name: "no number", text: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 x 0 0 0 20 0 1 0 99 1 1", bad: true},
+		{name: "short", text: "7 (sh) S 1", bad: true},
+		{name: "empty", text: "", bad: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			state, start, err := parseStat([]byte(tt.stat))
+			got, err := parseStat([]byte(tt.text))
 			if (err != nil) != tt.bad {
 				t.Fatalf("err = %v, want an error: %v", err, tt.bad)
 			}
-			if err == nil && (state != tt.state || start != tt.start) {
-				t.Errorf("got %c %d, want %c %d", state, start, tt.state, tt.start)
+			if err == nil && got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
 	}

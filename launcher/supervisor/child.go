@@ -19,10 +19,10 @@ import (
 
 // child is the VM's QEMU, whether this supervisor started it or found it.
 type child struct {
-	done   chan struct{} // closed when QEMU has ended
-	signal func(syscall.Signal) error
-	exit   string // how it ended, once done is closed; "" if well or unknown
-	known  bool   // exit was seen by its parent
+	done   chan struct{}   // closed when QEMU has ended
+	handle *process.Handle // of one that this supervisor started; nil if it has ended at once
+	exit   string          // how it ended, once done is closed; "" if well or unknown
+	known  bool            // exit was seen by its parent
 }
 
 func (c *child) ended() bool {
@@ -52,11 +52,16 @@ func (s *supervisor) execute(config qemu.Config, h *handover) error {
 	}
 	// Until it is reaped, its PID is nobody else's.
 	id, err := process.Find(cmd.Process.Pid)
-	s.qemu = &child{done: make(chan struct{}), known: true, signal: func(sig syscall.Signal) error { return cmd.Process.Signal(sig) }}
-	go s.qemu.reap(cmd)
+	s.qemu = &child{done: make(chan struct{}), known: true}
 	s.state.Command = args
 	if err == nil { // otherwise it has ended already: connect will say why
 		s.state.QEMU = id
+		s.qemu.handle, err = process.Open(id)
+	}
+	go s.qemu.reap(cmd)
+	if err != nil && !errors.Is(err, process.ErrGone) {
+		_ = cmd.Process.Kill() // it has only just begun, and nothing to flush
+		return err
 	}
 	return s.save()
 }
@@ -119,7 +124,7 @@ func startUnprivileged(cmd *exec.Cmd) error {
 // watchHandle makes a child of a QEMU that another supervisor started. How it
 // ends cannot be known.
 func watchHandle(h *process.Handle) *child {
-	c := &child{done: make(chan struct{}), signal: h.Signal}
+	c := &child{done: make(chan struct{})}
 	go func() {
 		_ = h.Wait(context.Background())
 		close(c.done)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -14,9 +13,6 @@ import (
 	"kvmrun/launcher"
 	"kvmrun/launcher/vmdir"
 )
-
-// graceful is how long QEMU may take to flush and leave after SIGTERM.
-const graceful = 20 * time.Second
 
 // abandon undoes a launch that failed. The record stays if QEMU had a part in
 // the failure, so that its words can be read, and if nobody waited who could be
@@ -30,20 +26,17 @@ func (s *supervisor) abandon(failure error, givenUp, detached bool) error {
 	return s.end(nil)
 }
 
-// stopQEMU ends a QEMU that must not go on, as gently as it lets itself be
-// ended: SIGTERM makes it flush its disks (QEMU: ui/../os-posix.c,
-// termsig_handler).
+// stopQEMU ends a QEMU that must not go on.
 func (s *supervisor) stopQEMU() {
 	if s.qemu == nil {
 		return
 	}
-	_ = s.qemu.signal(syscall.SIGTERM)
-	select {
-	case <-s.qemu.done:
-		return
-	case <-time.After(graceful):
+	if s.qemu.handle != nil {
+		err := launcher.EndQEMU(context.Background(), s.qemu.handle, func(what string) { s.log.Warn(what) })
+		if err != nil {
+			s.log.Error("QEMU cannot be ended", "err", err)
+		}
 	}
-	_ = s.qemu.signal(syscall.SIGKILL)
 	<-s.qemu.done
 }
 

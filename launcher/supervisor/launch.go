@@ -41,6 +41,9 @@ func (s *supervisor) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if phase == launcher.Paused {
+		s.diagnose()
+	}
 	s.state.Started = time.Now().UTC()
 	s.event("started", map[string]any{"pid": s.state.QEMU.PID, "ip": s.spec.Network.IP})
 	return s.move(phase)

@@ -34,18 +34,30 @@ func greet(ctx context.Context, dir vmdir.Dir) (connection, error) {
 	}
 	// First the events, then the state: what changes in between is told.
 	events := client.Subscribe(maxUnread)
-	var status struct{ Status string }
-	if err := client.Execute(ctx, "query-status", nil, &status); err != nil {
+	status, err := queryStatus(ctx, client)
+	if err != nil {
 		_ = client.Close()
 		return connection{}, err
 	}
-	return connection{client, events, phaseOf(status.Status)}, nil
+	return connection{client, events, phaseOf(status)}, nil
 }
 
-// phaseOf reads QEMU's RunState (QEMU's qapi/run-state.json). In all the others
-// the guest stands still.
+// Values of QEMU's RunState (QEMU's qapi/run-state.json).
+const (
+	running = "running"
+	ioError = "io-error" // stopped because a request to a disk has failed
+)
+
+// queryStatus asks for QEMU's RunState.
+func queryStatus(ctx context.Context, client *qmp.Client) (string, error) {
+	var now struct{ Status string }
+	err := client.Execute(ctx, "query-status", nil, &now)
+	return now.Status, err
+}
+
+// phaseOf reads a RunState. In all but one the guest stands still.
 func phaseOf(status string) launcher.Phase {
-	if status == "running" {
+	if status == running {
 		return launcher.Running
 	}
 	return launcher.Paused
@@ -62,7 +74,11 @@ func (s *supervisor) use(c connection) {
 // what its guest does.
 func (s *supervisor) arrive(c connection) {
 	s.use(c)
-	s.follow(c.phase)
+	if c.phase == launcher.Paused {
+		s.paused()
+		return
+	}
+	s.goesOn()
 }
 
 // reconnect greets a QEMU that another supervisor has left, and goes on trying:

@@ -68,8 +68,11 @@ func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, er
 	return layers, nil
 }
 
+// overlaysDir is the folder of the data directory where overlays lie.
+const overlaysDir = "overlays"
+
 func (s *supervisor) cover(chain *images.Chain) error {
-	dir := filepath.Join(s.data, "overlays")
+	dir := filepath.Join(s.data, overlaysDir)
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
 		err = chain.Cover(dir, 0)

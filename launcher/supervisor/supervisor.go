@@ -45,6 +45,8 @@ type supervisor struct {
 	events  *qmp.Subscription // nil until then, and when QEMU has hung up
 	arrives chan connection   // gives monitor and events where they are late
 	button  chan os.Signal    // asks to press the guest's power button
+	wake    chan os.Signal    // asks to let the guest go on
+	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
 }
@@ -56,6 +58,8 @@ type supervisor struct {
 func Run(socket *os.File) error {
 	button := make(chan os.Signal, 1)
 	signal.Notify(button, launcher.PowerButton)
+	wake := make(chan os.Signal, 1)
+	signal.Notify(wake, launcher.WakeUp)
 	starter, err := newStarter(socket)
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func Run(socket *os.File) error {
 		return err
 	}
 	defer s.close()
-	s.button = button
+	s.button, s.wake = button, wake
 	if order.Mode == launcher.ModeAdopt {
 		return s.runAdopted()
 	}

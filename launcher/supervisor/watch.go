@@ -44,6 +44,8 @@ func (s *supervisor) watch() error {
 			task()
 		case <-s.button:
 			s.press()
+		case <-s.wake:
+			s.resume()
 		case <-quiet:
 			rest()
 		case <-trim.C:
@@ -77,10 +79,12 @@ func (s *supervisor) note(e qmp.Event) {
 		s.log.Error("event is lost", "event", e.Event, "err", err)
 	}
 	switch e.Event {
+	case "BLOCK_IO_ERROR":
+		s.blame(e)
 	case "STOP":
-		s.follow(launcher.Paused)
+		s.paused()
 	case "RESUME":
-		s.follow(launcher.Running)
+		s.goesOn()
 	case "SHUTDOWN":
 		// QEMU takes a while yet to give up its tap, and closing packet
 		// sockets takes as long: side by side they take it once.

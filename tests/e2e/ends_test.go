@@ -125,7 +125,7 @@ func TestCommandsOnVMThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	for _, args := range [][]string{
-		{"stop", "ghost"}, {"inspect", "ghost"}, {"logs", "ghost"}, {"console", "ghost"},
+		{"stop", "ghost"}, {"resume", "ghost"}, {"inspect", "ghost"}, {"logs", "ghost"}, {"console", "ghost"},
 		{"qmp", "ghost", "query-status"}, {"events", "ghost"},
 	} {
 		h.fails(t, 3, args...)

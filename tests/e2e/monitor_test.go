@@ -104,15 +104,20 @@ func connected(pid int) error {
 	return errors.Join(err, errors.New("no socket is open"))
 }
 
-// TestPauseIsSeen pauses a guest by the monitor; list and events tell.
+// TestPauseIsSeen pauses a guest by the monitor and resumes it; list and events
+// tell.
 func TestPauseIsSeen(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	v := h.startNet(t, boot(t)...)
 	h.must(t, "qmp", v.Name, "stop")
-	h.awaitState(t, v.Name, "paused")
-	h.must(t, "qmp", v.Name, "cont")
-	h.awaitState(t, v.Name, "running")
+	if paused := h.awaitState(t, v.Name, "paused"); paused.Reason != "" {
+		t.Errorf("somebody wanted it to stand still, and yet it says why: %q", paused.Reason)
+	}
+	h.must(t, "resume", v.Name)
+	if listed := h.list(t); listed[0].State != "running" {
+		t.Errorf("after resume: %+v", listed)
+	}
 	v.reachedFrom(t, h.LAN)
 	events := h.must(t, "events", v.Name)
 	at := 0

@@ -1,0 +1,125 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrIdle says that a process lives and does nothing.
+var ErrIdle = errors.New("process makes no progress")
+
+// looks is how often a process is looked at before it counts as idle. Looks are
+// counted, not time, so that a caller who was suspended meanwhile sees nothing
+// in it.
+const looks = 20
+
+// WaitWhileBusy is Wait for a process that is to write out what it has and
+// leave. It takes as long as that makes progress, and fails with ErrIdle once
+// it has made none for a while. Only one Wait of either kind at a time may use
+// a Handle.
+//
+// Progress is that bytes went to a disk, that a thread is in a system call that
+// reads or writes a file at a place or makes it lasting, or in an
+// uninterruptible sleep, as slow disks and network file systems cause; and that
+// the main thread computes. What other threads compute is no progress: they
+// may be a guest's processors, which know nothing of the end.
+func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration) error {
+	before := h.ID.work()
+	for quiet := 0; quiet < looks; {
+		pause, cancel := context.WithTimeout(ctx, idle/looks)
+		err := h.Wait(pause)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		now := h.ID.work()
+		if quiet++; now.progress(before, idle/looks) {
+			quiet = 0
+		}
+		before = now
+	}
+	return fmt.Errorf("process %d: %w", h.ID.PID, ErrIdle)
+}
+
+// work is what a process has done so far, and whether it is at something.
+type work struct {
+	written uint64        // bytes that went to disks
+	cpu     time.Duration // of the main thread
+	atDisk  bool          // a thread waits for one
+}
+
+// leastShare is the part of a processor, as its inverse, below which computing
+// is no work: a loop that waits for something wakes now and then.
+const leastShare = 50
+
+// progress tells whether something was done between two looks.
+func (w work) progress(before work, between time.Duration) bool {
+	return w.atDisk || w.written != before.written || w.cpu-before.cpu > between/leastShare
+}
+
+// work looks at the process. What cannot be read is left out: it has ended.
+func (id ID) work() (w work) {
+	dir := "/proc/" + strconv.Itoa(id.PID)
+	if text, err := os.ReadFile(dir + "/io"); err == nil {
+		w.written = writeBytes(text)
+	}
+	threads, err := filepath.Glob(dir + "/task/[0-9]*")
+	if err != nil {
+		return w
+	}
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread + "/stat")
+		if err != nil {
+			continue
+		}
+		stat, err := parseStat(text)
+		if err != nil {
+			continue
+		}
+		if filepath.Base(thread) == strconv.Itoa(id.PID) {
+			w.cpu = stat.cpu
+		}
+		call, _ := os.ReadFile(thread + "/syscall")
+		w.atDisk = w.atDisk || stat.state == 'D' || handlesFile(call)
+	}
+	return w
+}
+
+// writeBytes finds write_bytes in the text of /proc/PID/io (proc_pid_io(5)).
+func writeBytes(text []byte) uint64 {
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte("write_bytes: ")); ok {
+			n, _ := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// fileCalls are the system calls by which QEMU's block layer handles images
+// (QEMU: block/file-posix.c). write(2) is not among them: it serves pipes, too.
+var fileCalls = []int{
+	unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_PWRITE64, unix.SYS_PWRITEV, unix.SYS_PWRITEV2,
+	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FALLOCATE, unix.SYS_FTRUNCATE, unix.SYS_COPY_FILE_RANGE,
+}
+
+// handlesFile reads /proc/PID/syscall (proc_pid_syscall(5)): the call's number
+// and arguments, or a word where there is none.
+func handlesFile(text []byte) bool {
+	number, _, _ := strings.Cut(string(text), " ")
+	call, err := strconv.Atoi(number)
+	return err == nil && slices.Contains(fileCalls, call)
+}

@@ -1,0 +1,75 @@
+package process
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestWaitWhileBusy waits for processes that are idle, busy for a while and
+// then idle, busy until they end, and stopped by a signal.
+func TestWaitWhileBusy(t *testing.T) {
+	t.Parallel()
+	const idle = time.Second
+	const computes = `while [ $SECONDS -lt 3 ]; do :; done`
+	for name, test := range map[string]struct {
+		script string
+		want   error
+		least  time.Duration
+	}{
+		"idle":                {"read -r line", ErrIdle, idle},
+		"wakes now and then":  {"while ! read -r -t 0.2 line; do :; done", ErrIdle, idle},
+		"computes and ends":   {computes, nil, 2 * idle},
+		"computes, then idle": {computes + "; read -r line", ErrIdle, 3 * idle},
+		"another computes":    {"(" + computes + ") & read -r line", ErrIdle, idle},
+		"writes and ends": {"i=0; while [ $i -lt 40 ]; do printf '%8192s' . >&3; i=$((i+1)); read -r -t 0.05 line; done 3>" +
+			filepath.Join(t.TempDir(), "file"), nil, 2 * idle},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("bash", "-c", test.script)
+			if _, err := cmd.StdinPipe(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = cmd.Wait() }()
+			defer func() { _ = cmd.Process.Kill() }()
+			id, err := Find(cmd.Process.Pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := Open(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = h.Close() }()
+			began := time.Now()
+			if err := h.WaitWhileBusy(t.Context(), idle); !errors.Is(err, test.want) {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+			if took := time.Since(began); took < test.least {
+				t.Errorf("it took %v, not %v or more", took, test.least)
+			}
+		})
+	}
+}
+
+func TestHandlesFile(t *testing.T) {
+	for text, want := range map[string]bool{
+		"18 0x3 0x7ff1 0x1000 0x0 0x0 0x0 0x7ffd 0x7ff1\n": true, // pwrite64
+		"75 0x3 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x7ff1\n":       true, // fdatasync
+		"202 0x5 0x80 0x0 0x0 0x0 0x0 0x7ffd 0x7ff1\n":     false,
+		"running\n":                        false,
+		"-1 0x7ffd8 0x7ff174f302ad\n":      false,
+		"":                                 false,
+		"1 0x1 0x7f 0x1 0x0 0x0 0x0 0 0\n": false, // write, perhaps to a pipe
+	} {
+		if got := handlesFile([]byte(text)); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
