@@ -135,6 +135,11 @@ func FuzzParse(f *testing.F) {
 		if got := p.Marshal(); !bytes.Equal(got, frame[:frameLength]) {
 			t.Errorf("read and written again:\n got %x\nfrom %x", got, frame)
 		}
-		conflicts(p, hostMAC, guest)
+		if !conflicts(p, hostMAC, guest) {
+			return
+		}
+		if bytes.Equal(p.SenderMAC, hostMAC) || p.SenderAddr != guest && p.TargetAddr != guest {
+			t.Errorf("%+v is no rival of %s's", p, guest)
+		}
 	})
 }

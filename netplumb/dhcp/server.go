@@ -40,6 +40,7 @@ type Server struct {
 	mac    net.HardwareAddr // the interface's
 	conn   *packet.Conn
 	reader *rawsock.Reader
+	write  func(frame []byte, to net.HardwareAddr) error // to conn
 	closed atomic.Bool
 }
 
@@ -66,7 +67,11 @@ func Listen(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("DHCP on %s: %w", cfg.Interface, err), conn.Close())
 	}
-	return &Server{cfg: cfg, mac: link.Attrs().HardwareAddr, conn: conn, reader: reader}, nil
+	write := func(frame []byte, to net.HardwareAddr) error {
+		_, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: to})
+		return err
+	}
+	return &Server{cfg: cfg, mac: link.Attrs().HardwareAddr, conn: conn, write: write, reader: reader}, nil
 }
 
 // Close ends Serve and releases the socket. Further calls do nothing.
@@ -131,6 +136,5 @@ func (s *Server) send(request, reply *dhcpv4.DHCPv4) error {
 	if unicast(request, reply) {
 		to.mac, to.addr = s.cfg.MAC, s.cfg.Address.Addr()
 	}
-	_, err := s.conn.WriteTo(buildFrame(from, to, reply.ToBytes()), &packet.Addr{HardwareAddr: to.mac})
-	return err
+	return s.write(buildFrame(from, to, reply.ToBytes()), to.mac)
 }
