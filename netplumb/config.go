@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,8 +85,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Tap == c.Uplink:
 		return fmt.Errorf("%w: tap and uplink are both called %s", ErrConfig, c.Tap)
-	case len(c.Alias) > maxAlias || strings.ContainsFunc(c.Alias, func(r rune) bool { return r < ' ' }):
-		return fmt.Errorf("%w: alias %.40q is over %d bytes or has control characters", ErrConfig, c.Alias, maxAlias)
+	case len(c.Alias) > maxAlias || strings.ContainsFunc(c.Alias, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%w: alias %.40q is over %d bytes or has characters that cannot be printed", ErrConfig, c.Alias, maxAlias)
 	case c.MTU < minMTU || c.MTU > maxMTU:
 		return fmt.Errorf("%w: MTU %d of %s is not in %d…%d", ErrConfig, c.MTU, c.Tap, minMTU, maxMTU)
 	case c.Queues < 1 || c.Queues > maxQueues:
@@ -111,12 +112,23 @@ func (c Config) tapProxyARP() uint32 {
 // checkName wants an interface name in the sense of the kernel's dev_valid_name
 // (net/core/dev.c) that is also safe in a script, a path and on a terminal.
 func checkName(what, name string) error {
-	bad := func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("-_.+=@", r) }
-	if name == "" || len(name) > maxName || name == "." || name == ".." || name[0] == '-' || strings.ContainsFunc(name, bad) {
+	if name == "" || len(name) > maxName || name == "." || name == ".." || name[0] == '-' || strings.ContainsFunc(name, notInName) {
 		return fmt.Errorf("%w: %s name %.40q is no interface name of 1 to %d letters, digits and -_.+=@", ErrConfig, what, name, maxName)
 	}
 	return nil
 }
+
+// checkLabel wants the label of an address: an interface's name, or one with a
+// colon and more behind it.
+func checkLabel(label string) error {
+	name, rest, _ := strings.Cut(label, ":")
+	if len(label) > maxName || strings.ContainsFunc(rest, notInName) {
+		return fmt.Errorf("%w: label %.40q is no interface name with a number", ErrConfig, label)
+	}
+	return checkName("label", name)
+}
+
+func notInName(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("-_.+=@", r) }
 
 func alphanumeric(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

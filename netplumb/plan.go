@@ -176,8 +176,8 @@ func (p *Plan) steps() ([]step, error) {
 	if err := p.Config.validate(); err != nil {
 		return nil, fmt.Errorf("stored plan: %w", err)
 	}
-	if p.Config.Uplink != "" && p.UplinkIndex <= 0 {
-		return nil, fmt.Errorf("%w: stored plan does not say which interface %s was", ErrConfig, p.Config.Uplink)
+	if err := p.checkParts(); err != nil {
+		return nil, fmt.Errorf("stored plan: %w", err)
 	}
 	return append(p.tapSteps(), p.uplinkSteps()...), nil
 }
@@ -191,6 +191,37 @@ func (p *Plan) tapSteps() []step {
 		routeStep{tap: p.Config.Tap, address: p.Config.Address, source: p.TapAddress},
 		neighbourStep{tap: p.Config.Tap, address: p.Config.Address, mac: p.Config.MAC},
 	}
+}
+
+// Check says whether a stored plan can be reviewed and undone: it is of a version
+// that this kvmrun reads, and says nothing that NewPlan would not. Errors wrap
+// ErrAddressInvalid or ErrConfig.
+func (p *Plan) Check() error {
+	_, err := p.steps()
+	return err
+}
+
+// checkParts checks what NewPlan adds to a Config. A stored plan is not to be
+// trusted further than its maker: an address with a zone such as fe80::1%/../x
+// would be a path in the journal and a command in a script.
+func (p *Plan) checkParts() error {
+	onTap := p.Config.Gateway
+	if p.LAN != nil {
+		onTap = p.LAN.Host
+	}
+	switch {
+	case p.Config.Uplink != "" && p.UplinkIndex <= 0:
+		return fmt.Errorf("%w: it does not say which interface %s was", ErrConfig, p.Config.Uplink)
+	case p.TapAddress != onTap:
+		return fmt.Errorf("%w: it puts %s on the tap, not %s", ErrConfig, p.TapAddress, onTap)
+	case !p.TapAddress.Is4() || !unicast(p.TapAddress):
+		return fmt.Errorf("%w: it puts %s on the tap, which is no IPv4 address of a host", ErrConfig, p.TapAddress)
+	case p.Alias == nil:
+		return nil
+	case p.Alias.Address != p.Config.Gateway:
+		return fmt.Errorf("%w: its alias is %s, not the gateway's %s", ErrConfig, p.Alias.Address, p.Config.Gateway)
+	}
+	return checkLabel(p.Alias.Label)
 }
 
 // uplinkSteps are none without an uplink.

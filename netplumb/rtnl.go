@@ -145,7 +145,12 @@ func (r *rtnl) receive(first uint32, each func(typ, flags uint16, body []byte) e
 	if err != nil {
 		return fmt.Errorf("read the kernel's answer: %w", err)
 	}
-	for b := r.buf[:n]; len(b) >= unix.SizeofNlMsghdr; {
+	return messages(r.buf[:n], first, each)
+}
+
+// messages cuts a datagram of the kernel's into messages.
+func messages(b []byte, first uint32, each func(typ, flags uint16, body []byte) error) error {
+	for len(b) >= unix.SizeofNlMsghdr {
 		size := int(binary.NativeEndian.Uint32(b))
 		if size < unix.SizeofNlMsghdr || size > len(b) {
 			return fmt.Errorf("read the kernel's answer: %w", unix.EBADMSG)

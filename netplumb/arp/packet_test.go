@@ -141,5 +141,9 @@ func FuzzParse(f *testing.F) {
 		if bytes.Equal(p.SenderMAC, hostMAC) || p.SenderAddr != guest && p.TargetAddr != guest {
 			t.Errorf("%+v is no rival of %s's", p, guest)
 		}
+		answer, err := Parse(refusal(p, hostMAC, guest).Marshal())
+		if err != nil || !bytes.Equal(answer.SenderMAC, hostMAC) || answer.SenderAddr != guest || !bytes.Equal(answer.Destination, p.SenderMAC) {
+			t.Errorf("%+v is answered by %+v, %v", p, answer, err)
+		}
 	})
 }
