@@ -127,12 +127,13 @@ func judgeKVM(err error) Check {
 // oldestQEMU is the first major version that kvmrun's arguments suit.
 const oldestQEMU = 7
 
-var qemuVersion = regexp.MustCompile(`version (\d+)\.(\d+)`)
+var qemuVersion = regexp.MustCompile(`version (\d{1,9})\.(\d{1,9})`)
+
+const installQEMU = "apt install qemu-system-x86"
 
 // checkQEMU asks the program for its version.
 func checkQEMU(ctx context.Context, program string) Check {
-	const install = "apt install qemu-system-x86"
-	c := Check{Name: "qemu", Status: hostcheck.Fail, Remedy: install}
+	c := Check{Name: "qemu", Status: hostcheck.Fail, Remedy: installQEMU}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, "--version").Output()
@@ -140,13 +141,19 @@ func checkQEMU(ctx context.Context, program string) Check {
 		c.Have = err.Error()
 		return c
 	}
-	found := qemuVersion.FindSubmatch(out)
+	return judgeQEMU(program, out)
+}
+
+// judgeQEMU reads what the program says of its version.
+func judgeQEMU(program string, said []byte) Check {
+	c := Check{Name: "qemu", Status: hostcheck.Fail, Remedy: installQEMU}
+	found := qemuVersion.FindSubmatch(said)
 	if found == nil {
 		c.Have = program + " does not tell its version"
 		return c
 	}
 	c.Have = string(found[1]) + "." + string(found[2])
-	if major, _ := strconv.Atoi(string(found[1])); major < oldestQEMU {
+	if major, err := strconv.Atoi(string(found[1])); err != nil || major < oldestQEMU {
 		c.Want = "7.2 or newer"
 		return c
 	}

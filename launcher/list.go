@@ -121,7 +121,7 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	if err := d.Read(vmdir.StateFile, &state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Details{}, damaged(d, err)
 	}
-	if err := CheckVersions(d, &spec, &state); err != nil {
+	if err := CheckRecord(d, &spec, &state); err != nil {
 		return Details{}, err
 	}
 	supervised, err := d.Supervised()
@@ -180,29 +180,6 @@ func (s *Spec) view() VM {
 // process.ErrGone.
 func FindQEMU(s *Spec) (process.ID, error) {
 	return process.Search(process.RunsAs(s.RunAs.UID), "-uuid", s.UUID)
-}
-
-// damaged says what to do about a record that cannot be read.
-func damaged(d vmdir.Dir, err error) error {
-	var e *vmdir.DamagedError
-	if errors.As(err, &e) {
-		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path}
-	}
-	return err
-}
-
-// CheckVersions refuses records that a newer kvmrun wrote.
-func CheckVersions(d vmdir.Dir, spec *Spec, state *State) error {
-	for _, file := range []struct {
-		name       string
-		has, knows int
-	}{{vmdir.SpecFile, spec.Version, SpecVersion}, {vmdir.StateFile, state.Version, StateVersion}} {
-		if file.has > file.knows {
-			return fail(KindStorage, "use the kvmrun that wrote it, or a newer one",
-				"%s has version %d; this kvmrun knows up to %d", d.File(file.name), file.has, file.knows)
-		}
-	}
-	return nil
 }
 
 // image is what the VM boots from, in one word.

@@ -32,29 +32,3 @@ func TestFormatSize(t *testing.T) {
 		}
 	}
 }
-
-// What is a size stays the same when it is written and read again, unless it
-// is less than the smallest unit.
-func FuzzParseSize(f *testing.F) {
-	for _, seed := range []string{"512M", "1.5G", "2", "0.1K", "9e9", "", "-1", "8388607T", "1024KiB", "\x00M"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		bytes, err := ParseSize(text)
-		if err != nil {
-			if KindOf(err) != KindUsage {
-				t.Errorf("%q: %v is no usage error", text, err)
-			}
-			return
-		}
-		if bytes < 0 {
-			t.Fatalf("%q is %d bytes", text, bytes)
-		}
-		if bytes == 0 || bytes%(1<<10) != 0 {
-			return
-		}
-		if again, err := ParseSize(FormatSize(bytes)); err != nil || again != bytes {
-			t.Errorf("%q is %d bytes, written %s, which is %d, %v", text, bytes, FormatSize(bytes), again, err)
-		}
-	})
-}

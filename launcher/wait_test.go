@@ -3,7 +3,6 @@ package launcher
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -91,24 +90,4 @@ func TestSearchInAGrowingLog(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzParseCondition(f *testing.F) {
-	for _, seed := range []string{"none", "console:a|b", "console:(?i)x", "console:[", "console:)(", "\x00"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := ParseCondition(text)
-		if err != nil {
-			return
-		}
-		if pattern, ok := strings.CutPrefix(text, consolePrefix); ok {
-			if _, err := regexp.Compile(pattern); err != nil {
-				t.Errorf("%q is taken, and is no expression by itself: %v", pattern, err)
-			}
-		}
-		if c.String() != text {
-			t.Errorf("%q became %q", text, c)
-		}
-	})
 }

@@ -22,7 +22,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 	if err := os.MkdirAll(runDir+"/vms/web", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	spec := fmt.Sprintf(`{"version": %d, "name": "web", "network": {"ip": "10.254.254.2"}}`, launcher.SpecVersion)
+	spec := fmt.Sprintf(`{"version": %d, "name": "web", "uuid": "97041b92-237e-4bb5-9caf-6bdb2557a851", "network": {"ip": "10.254.254.2"}, "run_as": {"uid": 7, "gid": 7}}`, launcher.SpecVersion)
 	if err := os.WriteFile(runDir+"/vms/web/spec.json", []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (s *supervisor) runLaunched(detached bool) error {
 func (s *supervisor) runAdopted() error {
 	err := s.dir.Read(vmdir.StateFile, &s.state)
 	if err == nil {
-		err = launcher.CheckVersions(s.dir, &s.spec, &s.state)
+		err = launcher.CheckRecord(s.dir, &s.spec, &s.state)
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = s.adopt()
@@ -138,7 +138,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	if err := s.dir.Read(vmdir.SpecFile, &s.spec); err != nil {
 		return nil, err
 	}
-	if err := launcher.CheckVersions(s.dir, &s.spec, &s.state); err != nil {
+	if err := launcher.CheckRecord(s.dir, &s.spec, &s.state); err != nil {
 		return nil, err
 	}
 	if s.journal, err = s.dir.OpenJournal(); err != nil {

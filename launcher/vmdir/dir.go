@@ -85,12 +85,12 @@ func (d Dir) Read(name string, v any) error {
 // DamagedError says that a file is not what kvmrun writes there.
 type DamagedError struct {
 	File string
-	Err  error // of encoding/json
+	Err  error // what is wrong with it
 }
 
 func (e *DamagedError) Error() string { return e.File + " is damaged" }
 
-// Unwrap returns what the parser complained of.
+// Unwrap returns what is wrong with it.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // AskStop marks that the VM's end, however QEMU comes to it, was wanted. A

@@ -1,0 +1,69 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb"
+)
+
+// CheckRecord refuses a record that a newer kvmrun wrote, and one that says what
+// kvmrun never writes. What it names is removed, signalled and undone later on:
+// it may be this VM's own alone. A state that is not there yet is the zero value.
+func CheckRecord(d vmdir.Dir, spec *Spec, state *State) error {
+	for _, file := range []struct {
+		name       string
+		has, knows int
+	}{{vmdir.SpecFile, spec.Version, SpecVersion}, {vmdir.StateFile, state.Version, StateVersion}} {
+		if file.has > file.knows {
+			return fail(KindStorage, "use the kvmrun that wrote it, or a newer one",
+				"%s has version %d; this kvmrun knows up to %d", d.File(file.name), file.has, file.knows)
+		}
+	}
+	if err := spec.checkRecorded(d.Name); err != nil {
+		return damaged(d, &vmdir.DamagedError{File: d.File(vmdir.SpecFile), Err: err})
+	}
+	if err := spec.checkPlan(state.Plan); err != nil {
+		return damaged(d, &vmdir.DamagedError{File: d.File(vmdir.StateFile), Err: err})
+	}
+	return nil
+}
+
+// checkRecorded checks what leads to other things than the VM's folder: its
+// leases, its user, its QEMU.
+func (s *Spec) checkRecorded(name string) error {
+	switch {
+	case s.Name != name:
+		return fmt.Errorf("it is the description of %.80q", s.Name)
+	case uuid.Validate(s.UUID) != nil:
+		return fmt.Errorf("UUID %.80q", s.UUID)
+	case !s.Network.IP.Is4():
+		return fmt.Errorf("address %.80q", s.Network.IP)
+	case s.RunAs.UID == 0 || s.RunAs.GID == 0:
+		return errors.New("QEMU never runs as root")
+	}
+	return nil
+}
+
+// checkPlan checks that what was done to the host was done for this VM.
+func (s *Spec) checkPlan(p *netplumb.Plan) error {
+	switch {
+	case p == nil:
+		return nil
+	case p.Config.Address != s.Network.IP || p.Config.Tap != s.Network.Tap:
+		return fmt.Errorf("plan for %.80q on %.80q", p.Config.Address, p.Config.Tap)
+	}
+	return p.Check()
+}
+
+// damaged says what to do about a record that cannot be read.
+func damaged(d vmdir.Dir, err error) error {
+	var e *vmdir.DamagedError
+	if errors.As(err, &e) {
+		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path}
+	}
+	return err
+}
