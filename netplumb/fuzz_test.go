@@ -164,7 +164,7 @@ func FuzzMessages(f *testing.F) {
 // checkBody gives a message's body to all that read one.
 func checkBody(t *testing.T, body []byte) {
 	t.Helper()
-	if a, ok := parseAddress(body); ok && !(a.Prefix.IsValid() && a.Prefix.Addr().Is4()) {
+	if a, ok := parseAddress(body); ok && (!a.Prefix.IsValid() || !a.Prefix.Addr().Is4()) {
 		t.Fatalf("address %+v", a)
 	}
 	if rt, ok := parseRoute(body); ok && (!rt.dst.IsValid() || !rt.dst.Addr().Is4() || rt.via.IsValid() && !rt.via.Is4()) {

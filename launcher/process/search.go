@@ -43,14 +43,25 @@ func RunsAs(uid uint32) func(pid int) bool {
 		if err != nil {
 			return false
 		}
-		for line := range strings.Lines(string(status)) {
-			if rest, ok := strings.CutPrefix(line, "Uid:"); ok {
-				fields := strings.Fields(rest)
-				return len(fields) > 0 && fields[0] == strconv.FormatUint(uint64(uid), 10)
-			}
-		}
-		return false
+		user, ok := realUser(string(status))
+		return ok && user == uid
 	}
+}
+
+// realUser finds the real user in the text of /proc/PID/status
+// (proc_pid_status(5)).
+func realUser(status string) (uid uint32, ok bool) {
+	for line := range strings.Lines(status) {
+		if rest, found := strings.CutPrefix(line, "Uid:"); found {
+			fields := strings.Fields(rest)
+			if len(fields) == 0 {
+				return 0, false
+			}
+			user, err := strconv.ParseUint(fields[0], 10, 32)
+			return uint32(user), err == nil
+		}
+	}
+	return 0, false
 }
 
 // SharesNetwork tells of a process whether it is in the calling thread's network

@@ -7,6 +7,7 @@ import (
 
 	"kvmrun/launcher"
 	"kvmrun/launcher/qemu"
+	"kvmrun/netplumb"
 	"kvmrun/qmp"
 )
 
@@ -25,10 +26,15 @@ func (s *supervisor) checkCard(ctx context.Context) error {
 		}
 		return err
 	}
-	if strings.Contains(strings.ToLower(clients), "macaddr="+s.spec.Network.MAC.String()) {
+	if hasCard(clients, s.spec.Network.MAC) {
 		return nil
 	}
 	return &launcher.Error{Kind: launcher.KindQEMU,
 		Err:    fmt.Errorf("QEMU has no network card %s for the machine %s", s.spec.Network.Model, s.spec.Machine),
 		Advice: fmt.Sprintf("choose another with --model; %s -device help lists QEMU's", s.spec.QEMU)}
+}
+
+// hasCard looks for a card in what QEMU says to "info network".
+func hasCard(clients string, mac netplumb.MAC) bool {
+	return strings.Contains(strings.ToLower(clients), "macaddr="+mac.String())
 }

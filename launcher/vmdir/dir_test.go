@@ -77,27 +77,6 @@ func TestReadingWhatIsNoRecord(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
-	for _, seed := range []string{"", "{}", `{"Number": 1, "Fill": "x"}`, `{"Number": 1e400}`, `{"number":1,"NUMBER":2}`, "[]", "\xff"} {
-		f.Add([]byte(seed))
-	}
-	dir := Dir{Name: "web", Path: f.TempDir()}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(dir.File(StateFile), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var r record
-		if err := dir.Read(StateFile, &r); err != nil {
-			return
-		}
-		// What can be read can be written and read again.
-		var again record
-		if err := errors.Join(dir.Write(StateFile, r), dir.Read(StateFile, &again)); err != nil || again != r {
-			t.Errorf("%q became %+v, then %+v: %v", text, r, again, err)
-		}
-	})
-}
-
 func TestStopAsked(t *testing.T) {
 	dir := newRoot(t, "web").Dir("web")
 	if _, asked := dir.StopAsked(); asked {

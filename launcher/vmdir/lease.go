@@ -27,10 +27,11 @@ func (r Root) Lease(resource, vm string) error {
 }
 
 // Holder is the VM that has the resource, or "" if none does. A lease whose
-// VM has no folder any more counts for nothing.
+// VM has no folder any more counts for nothing, nor does a link that leads
+// elsewhere.
 func (r Root) Holder(resource string) string {
 	vm, err := os.Readlink(filepath.Join(r.leases(), resource))
-	if err != nil || !r.Dir(vm).Exists() {
+	if err != nil || strings.ContainsRune(vm, '/') || strings.HasPrefix(vm, ".") || !r.Dir(vm).Exists() {
 		return ""
 	}
 	return vm

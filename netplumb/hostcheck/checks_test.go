@@ -8,9 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
 	"kvmrun/netplumb/internal/nstest"
 )
 
@@ -177,22 +174,6 @@ func TestNeighboursOfThisKernel(t *testing.T) {
 	if nearly.permanent != 50 {
 		t.Errorf("%d permanent entries counted, want 50", nearly.permanent)
 	}
-}
-
-func FuzzParseNeighbourTable(f *testing.F) {
-	name := nl.NewRtAttr(attrName, nl.ZeroTerminated("arp_cache")).Serialize()
-	limit := nl.NewRtAttr(attrThreshold3, nl.Uint32Attr(1024)).Serialize()
-	config := nl.NewRtAttr(attrConfig, make([]byte, 32)).Serialize()
-	whole := append([]byte{unix.AF_INET, 0, 0, 0}, append(append(name, limit...), config...)...)
-	f.Add(whole)
-	f.Add(whole[:len(whole)-30])
-	f.Add([]byte{unix.AF_INET})
-	f.Add([]byte{unix.AF_INET, 0, 0, 0, 4, 0, attrName, 0})
-	f.Fuzz(func(t *testing.T, message []byte) {
-		if table, _, _ := parseNeighbourTable(message); table.limit < 0 || table.entries < 0 {
-			t.Errorf("%+v", table)
-		}
-	})
 }
 
 func TestCheckIsComplete(t *testing.T) {

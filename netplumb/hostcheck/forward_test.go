@@ -139,14 +139,3 @@ func TestParseLegacyLine(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseLegacy(f *testing.F) {
-	f.Add("-P FORWARD DROP\n-N X\n-A FORWARD -i kvm+ -m comment --comment \"a b\" -j X\n-A X ! -o eth0 -j RETURN\n")
-	f.Add("-A FORWARD -j FORWARD\n-P FORWARD DROP\n")
-	f.Add("-A\n-P FORWARD\n\"\n\\\n! ! -i\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := parseLegacy(text).drops(Forward, host.packets()); err != nil && !strings.Contains(err.Error(), "jumps to itself") {
-			t.Error(err)
-		}
-	})
-}
