@@ -54,24 +54,20 @@ func (h *host) disk(t *testing.T, image string) string {
 	return content(t, raw)
 }
 
-// smallDir is where a small host has a file system that is soon full.
-const smallDir = "/run/small"
-
 // newSmallHost is a host with an image of 64 MiB on a file system of 8 MiB.
 func newSmallHost(t *testing.T) (h *host, image string) {
 	t.Helper()
 	h = newHost(t)
-	image = smallDir + "/disk.qcow2"
-	h.sh(t, "mkdir -m 755 "+smallDir+"; mount -t tmpfs -o size=8m small "+smallDir)
-	h.sh(t, "qemu-img create -q -f qcow2 "+image+" 64M")
-	h.before = h.Host.Snapshot(t)
+	dir := t.TempDir()
+	image = dir + "/disk.qcow2"
+	h.sh(t, "mount -t tmpfs -o size=8m small "+dir+"; qemu-img create -q -f qcow2 "+image+" 64M; rm -rf /run/mount") // the last is mount(8)'s own
 	return h, image
 }
 
-// makeRoom makes the file system large enough.
-func (h *host) makeRoom(t *testing.T) {
+// makeRoom makes the file system under an image large enough.
+func (h *host) makeRoom(t *testing.T, image string) {
 	t.Helper()
-	h.sh(t, "mount -o remount,size=100m "+smallDir)
+	h.sh(t, "mount -o remount,size=100m "+filepath.Dir(image)+"; rm -rf /run/mount")
 }
 
 // TestFullDisk fills the file system under an image. The guest stands still,
@@ -98,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 	if now := h.list(t)[0]; now.State != "paused" || now.Reason != paused.Reason {
 		t.Errorf("after a resume in vain: %+v", now)
 	}
-	h.makeRoom(t)
+	h.makeRoom(t, image)
 	h.must(t, "resume", "web")
 	if now := h.list(t)[0]; now.State != "running" || now.Reason != "" {
 		t.Errorf("after resume: %+v", now)
@@ -132,7 +128,7 @@ func TestFullDiskWithoutSupervisor(t *testing.T) {
 	if now := h.list(t)[0]; now.State != "paused" || !strings.Contains(now.Reason, image) {
 		t.Errorf("after the adoption: %+v", now)
 	}
-	h.makeRoom(t)
+	h.makeRoom(t, image)
 	follow := h.Host.Start(t, "kvmrun", "logs", "-f", "web")
 	follow.Stdout.WaitFor(t, "guest: ready", patience)
 	h.must(t, "stop", "web")
