@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,7 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	if err := noneEmpty(c); err != nil {
 		return err
 	}
-	for _, path := range append(given, f.disks...) {
+	for _, path := range slices.Concat(given, f.disks) { // what is behind the images are QEMU's
 		if path == "" {
 			return usage(c, errors.New("the image's name is empty"))
 		}
