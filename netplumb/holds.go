@@ -105,7 +105,8 @@ func (j holds) confirm(r resource, c change) error {
 }
 
 // release ends a hold. With the last one the old value returns. It may be
-// called without a hold, and again after a failure.
+// called without a hold, and again after a failure. An empty holder finishes
+// what was cut short after the last hold had ended.
 func (j holds) release(r resource, holder string) error {
 	return j.locked(func() error {
 		if err := j.remove(r.key(), holder); err != nil {
@@ -216,6 +217,9 @@ func (j holds) add(key, holder string) error {
 }
 
 func (j holds) remove(key, holder string) error {
+	if holder == "" {
+		return nil
+	}
 	err := unix.Unlink(filepath.Join(j.dir, key, holdersDir, holder))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write journal: remove %s from %s: %w", holder, key, err)
