@@ -6,10 +6,123 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
+	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
 )
+
+// Leave is the signal upon which a supervisor lets go of its VM, which runs on,
+// and ends. Supervisors that do not know it end by it as well.
+const Leave = syscall.SIGUSR2
+
+// Adopt replaces the VM's supervisor, if it has one, by a new one of this
+// Launcher's executable. The VM runs on and notices nothing. Of a VM whose QEMU
+// is gone it undoes what is left. The record of a VM that failed is left alone.
+func (l *Launcher) Adopt(ctx context.Context, name string) error {
+	return during("adopt "+printableName(name), l.replace(ctx, name))
+}
+
+// AdoptEach adopts VMs side by side and joins what failed.
+func (l *Launcher) AdoptEach(ctx context.Context, names []string) error {
+	errs := make([]error, len(names))
+	each(len(names), func(i int) { errs[i] = l.Adopt(ctx, names[i]) })
+	return errors.Join(errs...)
+}
+
+// AdoptAll adopts every VM but the records of those that failed. One that ends
+// meanwhile is no failure.
+func (l *Launcher) AdoptAll(ctx context.Context) error {
+	names, err := l.root.Names()
+	if err != nil {
+		return during("adopt", err)
+	}
+	errs := make([]error, len(names))
+	each(len(names), func(i int) {
+		err := l.Adopt(ctx, names[i])
+		if kind := KindOf(err); kind != KindEnded && kind != KindNotFound {
+			errs[i] = err
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (l *Launcher) replace(ctx context.Context, name string) error {
+	if err := requireRoot("adopt"); err != nil {
+		return err
+	}
+	dir, err := l.dir(name)
+	if err != nil {
+		return err
+	}
+	vm, err := l.look(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return noSuchVM(name)
+	case err != nil:
+		return err
+	case vm.State == Failed && vm.Details.Leftover == "":
+		return fail(KindEnded, "see kvmrun logs "+name, "the VM has ended: %s", vm.Reason)
+	case vm.State == Starting && vm.Supervised:
+		if err := l.Wait(ctx, name, WaitRunning); err != nil {
+			return err
+		}
+		if vm, err = l.lookFor(dir, vm.UUID); err != nil {
+			return ended(dir, err)
+		}
+	}
+	supervisor, err := l.hire() // before the other goes, so that the VM is alone for a moment only
+	if err != nil {
+		return err
+	}
+	defer supervisor.close()
+	lock, err := l.takeOver(ctx, dir, vm.UUID)
+	if err != nil {
+		return ended(dir, err)
+	}
+	return l.handOver(ctx, dir, supervisor, lock)
+}
+
+// leaveTime is how long a supervisor may take to let go before it is killed,
+// which does its VM no harm either.
+const leaveTime = 2 * time.Second
+
+// takeOver has a VM's supervisor leave and returns the VM's lock. Somebody else
+// may put another in its place first, which has to leave as well.
+func (l *Launcher) takeOver(ctx context.Context, dir vmdir.Dir, uuid string) (*os.File, error) {
+	for attempt := 1; ; attempt++ {
+		vm, err := l.lookFor(dir, uuid)
+		if err != nil {
+			return nil, err
+		}
+		handle, err := process.Open(vm.Details.Supervisor)
+		if err == nil {
+			err = errors.Join(endSupervisor(ctx, handle), handle.Close())
+		}
+		if err != nil && !errors.Is(err, process.ErrGone) {
+			return nil, err
+		}
+		lock, err := claim(ctx, dir)
+		if KindOf(err) != KindExists || attempt == maxAdoptions {
+			return lock, err
+		}
+	}
+}
+
+// endSupervisor has a supervisor leave, or kills one that does not.
+func endSupervisor(ctx context.Context, h *process.Handle) error {
+	if err := h.Signal(Leave); err != nil {
+		return err
+	}
+	if waitFor(ctx, h, leaveTime) == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := h.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	return h.Wait(ctx)
+}
 
 // adopt puts a supervisor on a VM that has none. If QEMU is gone, the
 // supervisor's first act is to clean up, and adopt returns after that.
@@ -26,58 +139,24 @@ func (l *Launcher) adopt(ctx context.Context, dir vmdir.Dir) error {
 		return errors.Join(err, lock.Close())
 	}
 	defer supervisor.close()
-	order := Order{Mode: ModeAdopt, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name}
-	if err := supervisor.order(order, lock); err != nil {
+	return l.handOver(ctx, dir, supervisor, lock)
+}
+
+// handOver gives a VM and its lock to a supervisor that has just been hired.
+func (l *Launcher) handOver(ctx context.Context, dir vmdir.Dir, supervisor *attendant, lock *os.File) error {
+	if err := supervisor.order(l.adoption(dir), lock); err != nil {
 		return fmt.Errorf("adopt %s: %w", dir.Name, err)
 	}
-	err = supervisor.await(ctx, dir)
+	err := supervisor.await(ctx, dir)
 	if errors.Is(err, errLost) {
 		return nil // it was killed: the VM is as it was
 	}
 	return err
 }
 
-// recordPatience is how long to wait for a supervisor which has written that
-// its VM failed to let go of the record.
-const recordPatience = 5 * time.Second
-
-// removeRecord removes the record of a VM that failed, or a folder that says
-// nothing of a VM. With its lock held nobody else does, and its name cannot
-// become another's meanwhile. One with another UUID than a given one is left.
-func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, uuid string) error {
-	lock, err := claim(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }()
-	was, err := l.look(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return dir.Remove()
-	case err != nil:
-		return err
-	case was.State != Failed, uuid != "" && was.UUID != uuid:
-		return nil
-	}
-	return Release(l.root, &was.Spec)
-}
-
-// claim takes the lock of a VM whose supervisor is about to end.
-func claim(ctx context.Context, dir vmdir.Dir) (*os.File, error) {
-	ctx, cancel := context.WithTimeout(ctx, recordPatience)
-	defer cancel()
-	for {
-		lock, err := dir.Supervise()
-		if !errors.Is(err, vmdir.ErrSupervised) {
-			return lock, err
-		}
-		if sleep(ctx, lookAgain) != nil {
-			return nil, fail(KindExists, "try again", "VM %s has failed, but its supervisor is still there", dir.Name)
-		}
-	}
+// adoption is the order to take a VM over.
+func (l *Launcher) adoption(dir vmdir.Dir) Order {
+	return Order{Mode: ModeAdopt, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name}
 }
 
 // lookAgain is the pause before a fact is looked at again that the kernel tells

@@ -89,7 +89,7 @@ func checkSupervision(vm Details) Check {
 	case vm.State == Dead:
 		c.Status, c.Have, c.Remedy = hostcheck.Fail, vm.Reason, "kvmrun stop "+vm.Name
 	case !vm.Supervised:
-		c.Status, c.Have = hostcheck.Fail, "nobody answers DHCP or cleans up"
+		c.Status, c.Have, c.Remedy = hostcheck.Fail, "nobody answers DHCP or cleans up", "kvmrun adopt "+vm.Name
 	}
 	return c
 }

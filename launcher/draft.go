@@ -265,12 +265,15 @@ func (l *Launcher) preview(d *draft) error {
 	return l.chooseRest(d)
 }
 
+// aliasWord begins the alias of every tap, before the VM's name and UUID.
+const aliasWord = "kvmrun"
+
 // NetConfig is the network that a completed Spec asks of the host.
 func (s *Spec) NetConfig() netplumb.Config {
 	n := s.Network
 	return netplumb.Config{
 		Address: n.IP, Subnet: n.Subnet, Gateway: n.Gateway, MAC: n.MAC,
-		Tap: n.Tap, Alias: "kvmrun " + s.Name + " " + s.UUID,
+		Tap: n.Tap, Alias: aliasWord + " " + s.Name + " " + s.UUID,
 		Uplink: n.Uplink, ProxyARP: n.ProxyARP, MTU: n.MTU, Queues: 1,
 		VnetHdr: n.Form == qemu.FormNetdev && qemu.IsVirtio(n.Model),
 		TapUID:  int(s.RunAs.UID), TapGID: int(s.RunAs.GID),

@@ -19,6 +19,7 @@ func (l *Launcher) Command(ctx context.Context, name, command string, args json.
 	if err := l.over(dir); err != nil {
 		return nil, during(op, err)
 	}
+	l.attendBeside(name)
 	client, err := dialMonitor(ctx, dir)
 	if err != nil {
 		return nil, during(op, monitorError(ctx, err))
@@ -55,6 +56,7 @@ func (l *Launcher) Console(ctx context.Context, name string) (net.Conn, error) {
 	if err := l.over(dir); err != nil {
 		return nil, during(op, err)
 	}
+	l.attendBeside(name)
 	conn, err := dir.Dial(ctx, vmdir.ConsoleSocket)
 	return conn, during(op, err)
 }

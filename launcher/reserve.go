@@ -54,12 +54,21 @@ func (l *Launcher) reserve(ctx context.Context, d *draft) (folder vmdir.New, err
 	if err = folder.Dir.Write(vmdir.SpecFile, d.spec); err != nil {
 		return folder, err
 	}
-	for _, resource := range d.spec.leases() {
-		if err = l.root.Lease(resource, d.spec.Name); err != nil {
-			return folder, err
-		}
+	if err = Lease(l.root, &d.spec); err != nil {
+		return folder, err
 	}
 	return folder, folder.Name(l.root, d.spec.Name)
+}
+
+// Lease gives a VM what it has for itself. Whoever calls it holds the run
+// directory's lock.
+func Lease(root vmdir.Root, s *Spec) error {
+	for _, resource := range s.leases() {
+		if err := root.Lease(resource, s.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leases are the resources that a completed Spec has for itself.

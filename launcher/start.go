@@ -56,6 +56,12 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 // launch hands a VM that has its folder to a supervisor.
 func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, spec *Spec, detach bool) (VM, error) {
 	dir := folder.Dir
+	tidied := make(chan struct{})
+	go func() {
+		defer close(tidied)
+		l.tidy(ctx)
+	}()
+	defer func() { <-tidied }()
 	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: detach}
 	if err := supervisor.order(order, folder.Lock); err != nil {
 		return VM{}, errors.Join(err, l.end(context.WithoutCancel(ctx), dir, spec.UUID, "", StopOptions{Force: true}))
@@ -92,14 +98,22 @@ func (l *Launcher) endLost(ctx context.Context, dir vmdir.Dir, uuid string) erro
 	return fail(KindInternal, "start it again", "its supervisor was killed; everything is undone")
 }
 
-// place makes the run directory and reserves the VM's folder in it. What a
-// dead VM of the same name left on the host is cleaned up first.
+// place makes the run directory and reserves the VM's folder in it. What dead
+// VMs with the name or the address that is wanted left on the host is cleaned up
+// first.
 func (l *Launcher) place(ctx context.Context, d *draft) (vmdir.New, error) {
 	if err := l.makeRoot(); err != nil {
 		return vmdir.New{}, err
 	}
-	if d.spec.Name != "" {
-		dir := l.root.Dir(d.spec.Name)
+	inTheWay := []string{d.spec.Name}
+	if ip := d.spec.Network.IP; ip.IsValid() {
+		inTheWay = append(inTheWay, l.root.Holder(leaseIP+ip.String()))
+	}
+	for _, name := range inTheWay {
+		if name == "" {
+			continue
+		}
+		dir := l.root.Dir(name)
 		if was, err := l.look(dir); err == nil && (was.State == Dead || was.Details.Leftover != "") {
 			if err := l.adopt(ctx, dir); err != nil {
 				return vmdir.New{}, err

@@ -265,8 +265,10 @@ func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error 
 	return h.Wait(ctx)
 }
 
-// StopAll stops VMs side by side and joins what failed.
+// StopAll stops VMs side by side and joins what failed. Others that it finds
+// without a supervisor get one.
 func (l *Launcher) StopAll(ctx context.Context, names []string, o StopOptions) error {
+	defer l.tend()
 	return sideBySide(names, func(name string) error { return l.Stop(ctx, name, o) })
 }
 

@@ -80,8 +80,8 @@ func (a *app) table(vms []launcher.VM) error {
 	return nil
 }
 
-// stateText marks a VM that nobody looks after. Only stop, and a start of the
-// same name, put a supervisor on it.
+// stateText marks a VM that nobody looks after at this moment. The next command
+// that does something, and another VM's supervisor, put one on it.
 func stateText(vm launcher.VM) string {
 	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead {
 		return string(vm.State) + " (unsupervised)"

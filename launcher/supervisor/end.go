@@ -26,6 +26,15 @@ func (s *supervisor) abandon(failure error, givenUp, detached bool) error {
 	return s.end(nil)
 }
 
+// ifStopped says of a launch that failed because somebody stopped the VM that this
+// is why.
+func (s *supervisor) ifStopped(failure error) error {
+	if reason, asked := s.dir.StopAsked(); !asked || reason != "" || launcher.KindOf(failure) != launcher.KindQEMU {
+		return failure
+	}
+	return &launcher.Error{Kind: launcher.KindEnded, Err: errors.New("it was stopped while it started"), Advice: "start it again"}
+}
+
 // stopQEMU ends a QEMU that must not go on.
 func (s *supervisor) stopQEMU() {
 	if s.qemu == nil {
@@ -47,6 +56,7 @@ func (s *supervisor) stopQEMU() {
 // about what could not be undone.
 func (s *supervisor) end(failure error) error {
 	s.stopDnsmasq()
+	s.keepHome() // what was changed, and from what, is written there
 	var undone error
 	if s.state.Plan != nil {
 		undone = s.state.Plan.Undo(context.Background(), s.host)
@@ -58,6 +68,9 @@ func (s *supervisor) end(failure error) error {
 		if failure == nil {
 			failure = fmt.Errorf("not all could be undone: %s", s.state.Leftover)
 		}
+	}
+	if s.astray != "" {
+		return undone // what has the VM's name is another's
 	}
 	if failure == nil {
 		return launcher.Release(s.root, &s.spec)

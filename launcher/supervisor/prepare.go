@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"kvmrun/images"
 	"kvmrun/launcher"
@@ -68,11 +67,8 @@ func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, er
 	return layers, nil
 }
 
-// overlaysDir is the folder of the data directory where overlays lie.
-const overlaysDir = "overlays"
-
 func (s *supervisor) cover(chain *images.Chain) error {
-	dir := filepath.Join(s.data, overlaysDir)
+	dir := launcher.OverlayDir(s.data)
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
 		err = chain.Cover(dir, 0)

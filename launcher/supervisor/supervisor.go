@@ -38,6 +38,8 @@ type supervisor struct {
 	starter *starter
 	journal *vmdir.Journal
 	host    *netplumb.Host
+	records netplumb.Records // of the network's journal, should that vanish
+	astray  string           // why the VM's folder is not where it belongs; "" if it is
 	log     *slog.Logger
 
 	qemu    *child
@@ -46,6 +48,7 @@ type supervisor struct {
 	arrives chan connection   // gives monitor and events where they are late
 	button  chan os.Signal    // asks to press the guest's power button
 	wake    chan os.Signal    // asks to let the guest go on
+	leave   chan os.Signal    // asks to let go of the VM
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
@@ -56,10 +59,7 @@ type supervisor struct {
 // goes to whoever gave the order, not into the returned error, which is about
 // the supervisor itself. Run owns the socket.
 func Run(socket *os.File) error {
-	button := make(chan os.Signal, 1)
-	signal.Notify(button, launcher.PowerButton)
-	wake := make(chan os.Signal, 1)
-	signal.Notify(wake, launcher.WakeUp)
+	button, wake, leave := told(launcher.PowerButton), told(launcher.WakeUp), told(launcher.Leave)
 	starter, err := newStarter(socket)
 	if err != nil {
 		return err
@@ -77,17 +77,24 @@ func Run(socket *os.File) error {
 		return err
 	}
 	defer s.close()
-	s.button, s.wake = button, wake
+	s.button, s.wake, s.leave = button, wake, leave
 	if order.Mode == launcher.ModeAdopt {
 		return s.runAdopted()
 	}
 	return s.runLaunched(order.Detached)
 }
 
+// told is where a signal arrives by which others tell a supervisor what to do.
+func told(sig os.Signal) chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, sig)
+	return c
+}
+
 // runLaunched brings the VM up and follows it to its end.
 func (s *supervisor) runLaunched(detached bool) error {
 	ctx, cancel := s.starter.watch(detached)
-	failure := launcher.During("start "+s.dir.Name, s.launch(ctx))
+	failure := launcher.During("start "+s.dir.Name, s.ifStopped(s.launch(ctx)))
 	givenUp := ctx.Err() != nil
 	cancel()
 	if failure != nil {
@@ -96,7 +103,7 @@ func (s *supervisor) runLaunched(detached bool) error {
 		return undone
 	}
 	s.starter.report(nil, nil, false)
-	return s.end(s.watch())
+	return s.lookAfter()
 }
 
 // runAdopted takes over a VM whose supervisor has ended. If QEMU has ended too,
@@ -119,7 +126,22 @@ func (s *supervisor) runAdopted() error {
 		return undone
 	}
 	s.starter.report(nil, nil, false)
-	return s.end(s.watch())
+	return s.lookAfter()
+}
+
+// lookAfter follows a VM that runs to its end, and takes everything back, unless
+// another supervisor is to do that.
+func (s *supervisor) lookAfter() error {
+	s.keepRecords()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go s.watchNeighbour(ctx)
+	failure, left := s.watch()
+	if left {
+		s.log.Info("another supervisor takes over")
+		return nil
+	}
+	return s.end(failure)
 }
 
 // open reads the VM's folder.

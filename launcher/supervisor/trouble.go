@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -79,7 +78,7 @@ func (s *supervisor) overlayOf(disk launcher.Disk) string {
 	if !disk.Ephemeral {
 		return ""
 	}
-	return filepath.Join(s.data, overlaysDir)
+	return launcher.OverlayDir(s.data)
 }
 
 // blame notes which disk QEMU stops the guest for.

@@ -23,12 +23,14 @@ func rest() {
 }
 
 // watch follows the VM until its QEMU is gone, and returns why it ended if
-// that was not as it should be.
-func (s *supervisor) watch() error {
+// that was not as it should be, or until another supervisor is to take over.
+func (s *supervisor) watch() (failure error, left bool) {
 	shutdown := false
 	quiet := time.After(busyTime)
 	trim := time.NewTicker(trimInterval)
 	defer trim.Stop()
+	home := time.NewTicker(launcher.HomeInterval)
+	defer home.Stop()
 	for {
 		select {
 		case c := <-s.arrives:
@@ -50,9 +52,16 @@ func (s *supervisor) watch() error {
 			rest()
 		case <-trim.C:
 			s.settle(s.dir.TrimConsole())
+			s.keepRecords()
+		case <-home.C:
+			s.keepHome()
+		case <-s.leave:
+			if !s.qemu.ended() {
+				return nil, true
+			}
 		case <-s.qemu.done:
 			s.drain(&shutdown)
-			return s.judge(shutdown)
+			return s.judge(shutdown), false
 		}
 	}
 }

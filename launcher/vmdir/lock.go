@@ -26,7 +26,7 @@ func (d Dir) Supervise() (*os.File, error) {
 	lock := whole(unix.F_WRLCK)
 	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
 	if err == nil {
-		if err = d.isLock(f); err == nil {
+		if err = d.Has(f); err == nil {
 			return f, nil
 		}
 		_ = f.Close()
@@ -56,14 +56,15 @@ func (d Dir) Supervised() (bool, error) {
 	return lock.Type != unix.F_UNLCK, nil
 }
 
-// isLock makes sure that an open lock is that of the folder which has the name
-// now: between opening and locking it the VM may have gone, and a new one come.
-func (d Dir) isLock(f *os.File) error {
-	locked, err := f.Stat()
+// Has makes sure that an open lock is that of the folder which has the name now.
+// The VM may have gone and a new one come, or the whole run directory vanished.
+// It fails with fs.ErrNotExist then.
+func (d Dir) Has(lock *os.File) error {
+	locked, err := lock.Stat()
 	if err != nil {
 		return err
 	}
-	now, err := os.Lstat(f.Name())
+	now, err := os.Lstat(d.File(lockFile))
 	if err != nil {
 		return err
 	}

@@ -61,32 +61,62 @@ func (n *New) Discard() error { return errors.Join(n.Dir.Remove(), n.Lock.Close(
 // which were killed, and the leases of VMs that never came to be. What another
 // is deleting at this moment may go together.
 func (r Root) sweep() {
-	entries, err := os.ReadDir(r.vms())
+	folders, err := r.namelessFolders()
 	if err != nil {
 		return
 	}
-	for _, e := range entries {
-		if !nameless(e) {
-			continue
+	for _, folder := range folders {
+		if strings.HasPrefix(filepath.Base(folder), newPrefix) { // a start leases before it names
+			removeAll(r.staleLeases())
 		}
-		if strings.HasPrefix(e.Name(), newPrefix) {
-			r.sweepLeases()
-		}
-		_ = os.RemoveAll(filepath.Join(r.vms(), e.Name()))
+		_ = os.RemoveAll(folder)
 	}
 }
 
-// sweepLeases deletes what has no holder: a start leases before it names.
-func (r Root) sweepLeases() {
-	resources, err := r.Leased("")
+func removeAll(paths []string, err error) {
 	if err != nil {
 		return
 	}
-	for resource := range resources {
-		if r.Holder(resource) == "" {
-			_ = os.Remove(filepath.Join(r.leases(), resource))
+	for _, path := range paths {
+		_ = os.RemoveAll(path)
+	}
+}
+
+// Litter lists what belongs to no VM in the run directory: folders without a
+// name, and leases without a holder. Whoever calls it holds Root.Lock, and may
+// delete what is listed.
+func (r Root) Litter() ([]string, error) {
+	folders, err := r.namelessFolders()
+	if err != nil {
+		return nil, err
+	}
+	leases, err := r.staleLeases()
+	return append(folders, leases...), err
+}
+
+func (r Root) namelessFolders() ([]string, error) {
+	entries, err := os.ReadDir(r.vms())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var found []string
+	for _, e := range entries {
+		if nameless(e) {
+			found = append(found, filepath.Join(r.vms(), e.Name()))
 		}
 	}
+	return found, err
+}
+
+func (r Root) staleLeases() ([]string, error) {
+	resources, err := r.Leased("")
+	var found []string
+	for resource := range resources {
+		if r.Holder(resource) == "" {
+			found = append(found, filepath.Join(r.leases(), resource))
+		}
+	}
+	return found, err
 }
 
 func nameless(e fs.DirEntry) bool {

@@ -75,13 +75,13 @@ func TestLockOfAnotherFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.isLock(lock); err != nil {
+	if err := dir.Has(lock); err != nil {
 		t.Errorf("its own lock: %v", err)
 	}
 	if err := dir.Remove(); err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.isLock(lock); !errors.Is(err, fs.ErrNotExist) {
+	if err := dir.Has(lock); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the lock of a VM that is gone: %v, want fs.ErrNotExist", err)
 	}
 	n, err := root.New()
@@ -91,7 +91,7 @@ func TestLockOfAnotherFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.isLock(lock); !errors.Is(err, fs.ErrNotExist) {
+	if err := dir.Has(lock); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the lock of the VM before: %v, want fs.ErrNotExist", err)
 	}
 }

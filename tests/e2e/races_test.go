@@ -163,7 +163,8 @@ func TestAdoptionAsksQEMU(t *testing.T) {
 	h.must(t, "qmp", v.Name, "stop")
 	h.awaitState(t, v.Name, "paused")
 	h.killSupervisor(t, v.Name)
-	h.must(t, "qmp", v.Name, "cont")
+	h.must(t, "qmp", v.Name, "cont") // which finds that nobody looks after it
+	h.awaitState(t, v.Name, "running")
 	follow := h.Host.Start(t, "kvmrun", "logs", "-f", v.Name)
 	follow.Stdout.WaitFor(t, "guest: ready", patience)
 	h.must(t, "stop", v.Name)

@@ -35,6 +35,7 @@ type details struct {
 	Command []string `json:"command"`
 	Spec    struct {
 		RunAs struct{ UID, GID int } `json:"run_as"`
+		Disks []struct{ Path string }
 	} `json:"spec"`
 	Details struct {
 		Supervisor struct{ PID int } `json:"supervisor"`

@@ -1,0 +1,169 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kvmrun/netplumb"
+)
+
+// Leftover is something of kvmrun's that nobody holds any more, or a VM that
+// nobody looks after.
+type Leftover struct {
+	What string `json:"what"`
+	// Action is what was done about it or, in a dry run, would be: ActionAdopt
+	// and so on.
+	Action string `json:"action"`
+	Done   bool   `json:"done"`
+	// Error says why it could not be done.
+	Error string `json:"error,omitempty"`
+}
+
+// What is done about a leftover.
+const (
+	ActionAdopt  = "adopt"  // a VM that runs gets a supervisor
+	ActionBury   = "bury"   // what a dead VM has left on the host is undone
+	ActionRemove = "remove" // nobody holds it
+	ActionUndo   = "undo"   // a shared change, of which the old value returns with the last holder
+	ActionLeave  = "leave"  // it bears kvmrun's marks, and no record says that kvmrun made it
+)
+
+// GCOptions say how far GC goes.
+type GCOptions struct {
+	// DryRun only looks.
+	DryRun bool
+	// Unrecorded also removes what bears kvmrun's marks without being recorded:
+	// what is left when the run directory is lost and everything was killed. It
+	// may be another's who uses the same marks.
+	Unrecorded bool
+}
+
+// GC finds what kvmrun has made and nobody holds, and removes it: VMs whose
+// supervisor was killed are adopted, or undone if QEMU is gone as well; folders,
+// leases, overlays and entries of the network's journal that belong to no VM go.
+// Records of VMs that failed stay, with their logs. It goes on where something
+// fails; the error joins all that did.
+func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
+	if err := requireRoot("gc"); err != nil {
+		return nil, during("gc", err)
+	}
+	vms, err := l.adoptAll(ctx, o.DryRun)
+	swept, err2 := l.sweep(ctx, o.DryRun)
+	overlays, err3 := l.sweepOverlays(o.DryRun)
+	marked, err4 := l.sweepMarked(ctx, o)
+	all := append(append(append(vms, swept...), overlays...), marked...)
+	return all, during("gc", errors.Join(err, err2, err3, err4))
+}
+
+// attempt does something about a leftover, unless that is a dry run's.
+func attempt(dryRun bool, what, action string, do func() error) (Leftover, error) {
+	found := Leftover{What: what, Action: action}
+	if dryRun {
+		return found, nil
+	}
+	if err := do(); err != nil {
+		found.Error = err.Error()
+		return found, fmt.Errorf("%s %s: %w", action, what, err)
+	}
+	found.Done = true
+	return found, nil
+}
+
+// adoptAll puts supervisors on all VMs that have none, side by side, and waits for
+// what these do.
+func (l *Launcher) adoptAll(ctx context.Context, dryRun bool) ([]Leftover, error) {
+	alone, err := l.unattended()
+	found := make([]Leftover, len(alone))
+	errs := make([]error, len(alone)+1)
+	errs[len(alone)] = err
+	each(len(alone), func(i int) {
+		vm := alone[i]
+		action := ActionAdopt
+		if vm.State == Dead || vm.State == Failed {
+			action = ActionBury
+		}
+		found[i], errs[i] = attempt(dryRun, "VM "+vm.Name, action, func() error { return l.adopt(ctx, l.root.Dir(vm.Name)) })
+	})
+	return found, errors.Join(errs...)
+}
+
+// sweep removes what belongs to no VM from the run directory and the network's
+// journal. It holds the run directory's lock: no VM comes to be meanwhile, so
+// what has no holder now gets none.
+func (l *Launcher) sweep(ctx context.Context, dryRun bool) ([]Leftover, error) {
+	if _, err := os.Lstat(l.root.Path); err != nil {
+		return nil, ignoreGone(err)
+	}
+	guard, err := l.root.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = guard.Close() }()
+	litter, err := l.root.Litter()
+	errs := []error{err}
+	var found []Leftover
+	for _, path := range litter {
+		one, err := attempt(dryRun, path, ActionRemove, func() error { return os.RemoveAll(path) })
+		found, errs = append(found, one), append(errs, err)
+	}
+	orphans, err := l.sweepJournal(dryRun)
+	return append(found, orphans...), errors.Join(append(errs, err)...)
+}
+
+// sweepJournal undoes shared changes on behalf of addresses that no VM has.
+func (l *Launcher) sweepJournal(dryRun bool) ([]Leftover, error) {
+	host, err := netplumb.OpenHost(l.root.Net())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = host.Close() }()
+	orphans, err := host.Orphans(l.leased)
+	errs := []error{err}
+	var found []Leftover
+	for _, o := range orphans {
+		what := o.What
+		if o.Holder.IsValid() {
+			what += " for " + o.Holder.String()
+		}
+		one, err := attempt(dryRun, what, ActionUndo, func() error { return host.Release(o) })
+		found, errs = append(found, one), append(errs, err)
+	}
+	return found, errors.Join(errs...)
+}
+
+// leased tells whether an address is a VM's.
+func (l *Launcher) leased(addr netip.Addr) bool { return l.root.Holder(leaseIP+addr.String()) != "" }
+
+// overlayPattern is what overlays are called, for a moment, on file systems
+// without unnamed files (package images).
+const overlayPattern = ".overlay-*"
+
+// sweepOverlays removes overlays whose makers were killed before they could take
+// their names away. Whoever makes one at this moment does not need the name.
+func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
+	paths, err := filepath.Glob(filepath.Join(OverlayDir(l.data), overlayPattern))
+	errs := []error{err}
+	var found []Leftover
+	for _, path := range paths {
+		one, err := attempt(dryRun, path, ActionRemove, func() error { return ignoreGone(os.Remove(path)) })
+		found, errs = append(found, one), append(errs, err)
+	}
+	return found, errors.Join(errs...)
+}
+
+// OverlayDir is where the overlays of ephemeral disks lie in a data directory.
+func OverlayDir(data string) string { return filepath.Join(data, "overlays") }
+
+// tapOwner reads whose a tap is from its alias.
+func tapOwner(alias string) (uuid string, ok bool) {
+	words := strings.Fields(alias)
+	if len(words) != 3 || words[0] != aliasWord {
+		return "", false
+	}
+	return words[2], true
+}

@@ -1,0 +1,114 @@
+package supervisor
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+
+	"kvmrun/launcher"
+	"kvmrun/launcher/process"
+	"kvmrun/launcher/vmdir"
+)
+
+// Each supervisor keeps an eye on the VM that comes next in the order of names,
+// the last one on the first. If that one's supervisor is killed, it hires a new
+// one, whose first look goes to the next VM: so any number of dead supervisors is
+// replaced as long as one of all is alive.
+
+const (
+	// neighbourInterval is how often it is looked which VM comes next.
+	neighbourInterval = 10 * time.Second
+	// neighbourGrace leaves those a moment who end a supervisor on purpose and
+	// have the next one ready.
+	neighbourGrace = 500 * time.Millisecond
+)
+
+// watchNeighbour looks after the next VM's supervisor until ctx ends.
+func (s *supervisor) watchNeighbour(ctx context.Context) {
+	for ctx.Err() == nil {
+		next, found := s.neighbour(ctx)
+		if found {
+			awaitEnd(ctx, next)
+		} else {
+			pause(ctx, neighbourInterval)
+		}
+	}
+}
+
+// neighbour is the next VM that has a supervisor, be it one that it gets now.
+// Records of VMs that failed need none.
+func (s *supervisor) neighbour(ctx context.Context) (vmdir.Dir, bool) {
+	names, err := s.root.Names()
+	if err != nil {
+		return vmdir.Dir{}, false
+	}
+	own, _ := slices.BinarySearch(names, s.dir.Name)
+	for _, name := range slices.Concat(names[own:], names[:own]) {
+		if name == s.dir.Name {
+			continue
+		}
+		dir := s.root.Dir(name)
+		if supervised, err := dir.Supervised(); err == nil && supervised {
+			return dir, true
+		}
+		if s.attend(ctx, name) {
+			return dir, true
+		}
+	}
+	return vmdir.Dir{}, false
+}
+
+// attend hires a supervisor for the VM if it should have one and has none, and
+// tells whether it did.
+func (s *supervisor) attend(ctx context.Context, name string) bool {
+	attended := false
+	pause(ctx, neighbourGrace)
+	if ctx.Err() != nil {
+		return false
+	}
+	l, err := launcher.New(launcher.Options{RunDir: s.root.Path, DataDir: s.data, Executable: executable()})
+	if err == nil {
+		attended, err = l.Attend(name)
+	}
+	if err != nil || attended {
+		s.post(ctx, func() { s.log.Info("a VM has no supervisor", "vm", name, "hired", attended, "err", err) })
+	}
+	return attended
+}
+
+// awaitEnd waits until the VM's supervisor has ended, or for some time at most.
+func awaitEnd(ctx context.Context, dir vmdir.Dir) {
+	ctx, cancel := context.WithTimeout(ctx, neighbourInterval)
+	defer cancel()
+	var state struct {
+		Supervisor process.ID `json:"supervisor"`
+	}
+	if dir.Read(vmdir.StateFile, &state) == nil {
+		if handle, err := process.Open(state.Supervisor); err == nil {
+			defer func() { _ = handle.Close() }()
+			_ = handle.Wait(ctx)
+			return
+		}
+	}
+	pause(ctx, neighbourInterval)
+}
+
+// executable is the kvmrun that is installed where this one was, or this one if
+// there is none any more.
+func executable() string {
+	if path, err := os.Executable(); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return "/proc/self/exe"
+}
+
+// pause waits, until ctx ends at most.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
