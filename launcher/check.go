@@ -55,6 +55,9 @@ func (l *Launcher) checkVMs(host *netplumb.Host) ([]Check, error) {
 	var checks []Check
 	for _, name := range names {
 		vm, err := l.look(l.root.Dir(name))
+		if ignoreGone(err) != nil {
+			checks = append(checks, checkRecord(name, err))
+		}
 		if err != nil || vm.State == Failed || vm.Details.Plan == nil {
 			continue // it ends just now, or has ended
 		}
@@ -81,6 +84,11 @@ func checkNetwork(vm VM, findings []netplumb.Finding) []Check {
 		}
 	}
 	return checks
+}
+
+// checkRecord is for a VM of which cannot be said how it should be.
+func checkRecord(name string, err error) Check {
+	return Check{VM: name, Name: "record", Status: hostcheck.Fail, Want: "readable", Have: err.Error()}
 }
 
 func checkSupervision(vm Details) Check {

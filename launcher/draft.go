@@ -28,6 +28,8 @@ type draft struct {
 	notes []string     // what the user may not expect
 	host  *netplumb.Host
 	facts netplumb.Facts
+	// routers are addresses of the LAN's that no guest may have.
+	routers map[netip.Addr]bool
 }
 
 // draft completes the Spec as far as looking goes. It changes nothing.

@@ -96,8 +96,19 @@ func during(op string, err error) error {
 		return &Error{Kind: classify(err), Op: op, Err: err}
 	}
 	kind := classify(err)
+	if kind == KindCanceled {
+		err = interrupted{err}
+	}
 	return &Error{Kind: kind, Op: op, Err: err, Advice: wayOut[kind]}
 }
+
+// interrupted is a context's end in words for people.
+type interrupted struct{ error }
+
+func (interrupted) Error() string { return "interrupted" }
+
+// Unwrap gives the cause to errors.Is.
+func (i interrupted) Unwrap() error { return i.error }
 
 // allOf is the cause of an Error with the errors that came with it, in one line.
 func allOf(first *Error, errs []error) error {

@@ -68,7 +68,7 @@ func (l *Launcher) strangers(host *netplumb.Host) ([]netplumb.Marked, error) {
 		if err == nil {
 			known[vm.UUID] = true
 		} else if ignoreGone(err) != nil {
-			return nil, err // it cannot be told what is whose
+			return nil, nil // it cannot be told what is whose, and adoptAll tells why
 		}
 	}
 	var strangers []netplumb.Marked

@@ -85,17 +85,18 @@ func (d *draft) findSubnet() error {
 }
 
 // checkLAN keeps guests off addresses that are others' on a LAN: this host
-// knows few of its neighbours, so it does not choose among all of them, and the
-// one that it does know is its router.
+// knows few of its neighbours, so it does not choose among all of them, and those
+// that it does know are its routers.
 func (d *draft) checkLAN(lan netplumb.LAN) error {
 	n := d.spec.Network
 	if !n.IP.IsValid() && d.pool == lan.Prefix {
 		return fail(KindAddress, "name one by --ip, or a part of the LAN that is yours to give by --subnet",
 			"other machines have addresses in %s too, so none is chosen there", lan.Prefix)
 	}
-	route, found, err := d.host.DefaultRoute()
-	if err == nil && found && route.Router == n.IP && n.IP.IsValid() {
-		return fail(KindAddress, "choose another by --ip", "%s is this host's router", n.IP)
+	var err error
+	d.routers, err = d.host.Routers()
+	if d.routers[n.IP] {
+		return fail(KindAddress, "choose another by --ip", "%s is a router of this host's", n.IP)
 	}
 	return err
 }

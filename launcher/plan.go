@@ -17,7 +17,7 @@ type Plan struct {
 // Plan completes the Spec and plans, as Start would, and changes nothing. What
 // it chooses (name, address, user ID) is not reserved.
 func (l *Launcher) Plan(spec Spec) (Plan, error) {
-	const op = "plan"
+	const op = "start"
 	d, err := l.draft(spec)
 	if err != nil {
 		return Plan{}, during(op, err)
@@ -33,6 +33,9 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 	}
 	network, err := netplumb.NewPlan(s.NetConfig(), facts)
 	if err != nil {
+		return Plan{}, during(op, err)
+	}
+	if err := d.host.CheckTapFree(s.Network.Tap); err != nil {
 		return Plan{}, during(op, err)
 	}
 	chains := make([]*images.Chain, len(s.Disks))

@@ -1,11 +1,14 @@
 package launcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
+	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
 	"kvmrun/netplumb"
 )
@@ -63,7 +66,37 @@ func (s *Spec) checkPlan(p *netplumb.Plan) error {
 func damaged(d vmdir.Dir, err error) error {
 	var e *vmdir.DamagedError
 	if errors.As(err, &e) {
-		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path}
+		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU" + processOf(d) + " is gone, remove " + d.Path + " and run kvmrun gc"}
 	}
 	return err
 }
+
+// processOf names the QEMU of a VM of which little is known, in parentheses; it is
+// empty if there is none.
+func processOf(d vmdir.Dir) string {
+	id, err := process.Search(process.SharesNetwork, "-name", "guest="+d.Name)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (process %d)", id.PID)
+}
+
+// lookMended is look for a VM that is to be changed. A record that is damaged under
+// a supervisor's eyes is soon as it should be again.
+func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir) (Details, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*HomeInterval)
+	defer cancel()
+	for {
+		vm, err := l.look(d)
+		var e *vmdir.DamagedError
+		if !errors.As(err, &e) {
+			return vm, err
+		}
+		if supervised, failed := d.Supervised(); failed != nil || !supervised || sleep(ctx, mendPause) != nil {
+			return vm, err
+		}
+	}
+}
+
+// mendPause is the pause between two looks at a record that is being mended.
+const mendPause = 50 * time.Millisecond

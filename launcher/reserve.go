@@ -163,7 +163,7 @@ func (l *Launcher) chooseAddress(d *draft) error {
 	}
 	taken := func(ip netip.Addr) bool {
 		text := ip.String()
-		if leased[text] && l.root.Holder(leaseIP+text) != "" {
+		if d.routers[ip] || leased[text] && l.root.Holder(leaseIP+text) != "" {
 			return true
 		}
 		return d.host.CheckAddressFree(ip) != nil

@@ -49,7 +49,7 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	vm, err := l.look(dir)
+	vm, err := l.lookMended(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSuchVM(name)
 	}

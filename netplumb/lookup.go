@@ -40,6 +40,21 @@ func (h *Host) DefaultUplink() (string, error) {
 	return d.Interface, err
 }
 
+// Routers lists the next hops of this host's routes, in whatever table: addresses
+// that are others' for sure.
+func (h *Host) Routers() (map[netip.Addr]bool, error) {
+	routers := map[netip.Addr]bool{}
+	err := h.rtnl.routes(unix.RT_TABLE_UNSPEC, func(rt route) {
+		if rt.via.IsValid() {
+			routers[rt.via] = true
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for routers: %w", err)
+	}
+	return routers, nil
+}
+
 // CheckAddressFree says whether an address is free as far as this host can
 // tell without asking the LAN. Errors wrap ErrAddressOnHost if the host has it
 // and ErrAddressRouted if a /32 route leads to it already, be it kvmrun's.
@@ -60,6 +75,19 @@ func (h *Host) CheckAddressFree(addr netip.Addr) error {
 		return fmt.Errorf("%w: this host has the route %s; choose another with --ip", ErrAddressRouted, h.describe(rt))
 	}
 	return nil
+}
+
+// CheckTapFree says whether no interface has a tap's name. The error wraps
+// ErrTapExists.
+func (h *Host) CheckTapFree(name string) error {
+	_, err := h.rtnl.linkByName(name)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: %s; remove it or choose another name", ErrTapExists, name)
+	case gone(err):
+		return nil
+	}
+	return fmt.Errorf("look up interface %s: %w", name, err)
 }
 
 // CheckSubnet says whether a subnet collides with a route of this host's, in

@@ -93,7 +93,11 @@ func openQueue(c Config, first bool) (*os.File, error) {
 		if errors.Is(err, unix.EBUSY) && first {
 			return nil, fmt.Errorf("%w: TUNSETIFF %s: %w; remove it or choose another name", ErrTapExists, c.Tap, err)
 		}
-		return nil, fmt.Errorf("TUNSETIFF %s: %w", c.Tap, err)
+		err = fmt.Errorf("TUNSETIFF %s: %w", c.Tap, err)
+		if errors.Is(err, unix.ENOTTY) {
+			err = fmt.Errorf("%w: %s is none: %w; remove it and load the module with modprobe tun", ErrNoTun, tunDevice, err)
+		}
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), tunDevice), nil
 }

@@ -100,7 +100,7 @@ func upText(vm launcher.VM) string {
 	if vm.Started.IsZero() || vm.PID == 0 {
 		return "-"
 	}
-	up := time.Since(vm.Started)
+	up := max(time.Since(vm.Started), 0) // the clock may have been set back
 	switch {
 	case up < time.Minute:
 		return up.Truncate(time.Second).String()

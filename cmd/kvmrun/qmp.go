@@ -35,6 +35,9 @@ serves one client at a time: others wait for their turn until --timeout.`,
 				}
 				arguments = json.RawMessage(given[2])
 			}
+			if given[1] == "" {
+				return usage(c, errors.New("the monitor's command is empty"))
+			}
 			if timeout <= 0 {
 				return usage(c, errors.New("--timeout must be above 0"))
 			}

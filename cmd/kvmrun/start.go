@@ -167,8 +167,11 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	if s.Memory, err = launcher.ParseSize(f.memory); err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
-	if s.Memory == 0 || s.CPUs == 0 {
-		return usage(c, errors.New("a VM needs --memory and --cpus above 0"))
+	switch { // to the launcher, zero is no choice
+	case s.Memory == 0:
+		return usage(c, fmt.Errorf("--memory %s is too little for a guest", f.memory))
+	case s.CPUs == 0:
+		return usage(c, errors.New("--cpus 0 is not a number of processors"))
 	}
 	if f.timeout <= 0 {
 		return usage(c, errors.New("--timeout must be above 0"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"kvmrun/launcher"
@@ -26,6 +27,8 @@ func (s *supervisor) keepHome() {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.comeHome()
 		s.settle(s.putRecordsBack())
+	} else {
+		s.settle(s.mend())
 	}
 	switch {
 	case err == nil:
@@ -34,6 +37,43 @@ func (s *supervisor) keepHome() {
 		s.astray = err.Error()
 		s.log.Error("the VM's folder is gone and cannot be put back", "err", err)
 	}
+}
+
+// mend writes the description and the state anew if somebody else has written
+// there: what they say is this process's to say.
+func (s *supervisor) mend() error {
+	if s.written.asWas(s.dir) {
+		return nil
+	}
+	err := errors.Join(s.dir.Write(vmdir.SpecFile, &s.spec), s.save())
+	s.written = stampsOf(s.dir)
+	if err == nil {
+		s.event("record-restored", nil)
+	}
+	return err
+}
+
+// stamps are what the VM's files looked like when this process had last read or
+// written them.
+type stamps struct{ spec, state os.FileInfo }
+
+// stampsOf looks at the files. One that is not there has none.
+func stampsOf(d vmdir.Dir) (now stamps) {
+	now.spec, _ = os.Lstat(d.File(vmdir.SpecFile))
+	now.state, _ = os.Lstat(d.File(vmdir.StateFile))
+	return now
+}
+
+func (s stamps) asWas(d vmdir.Dir) bool {
+	now := stampsOf(d)
+	return same(s.spec, now.spec) && same(s.state, now.state)
+}
+
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // comeHome makes the folder anew.
@@ -81,6 +121,7 @@ func (s *supervisor) moveIn(folder vmdir.New) error {
 	}
 	_ = s.journal.Close()
 	s.journal = journal
+	s.written = stampsOf(s.dir)
 	s.event("record-restored", nil)
 	return nil
 }

@@ -39,6 +39,7 @@ type supervisor struct {
 	journal *vmdir.Journal
 	host    *netplumb.Host
 	records netplumb.Records // of the network's journal, should that vanish
+	written stamps           // of the VM's own files
 	astray  string           // why the VM's folder is not where it belongs; "" if it is
 	log     *slog.Logger
 
@@ -132,6 +133,7 @@ func (s *supervisor) runAdopted() error {
 // lookAfter follows a VM that runs to its end, and takes everything back, unless
 // another supervisor is to do that.
 func (s *supervisor) lookAfter() error {
+	s.written = stampsOf(s.dir)
 	s.keepRecords()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -217,6 +219,7 @@ func (s *supervisor) save() error {
 	if err := s.dir.Write(vmdir.StateFile, &s.state); err != nil {
 		return fmt.Errorf("write the VM's state: %w", err)
 	}
+	s.written.state = stampsOf(s.dir).state
 	return nil
 }
 

@@ -134,3 +134,18 @@ func TestHostWithoutUplink(t *testing.T) {
 	h.must(t, "stop", "web")
 	h.isAsBefore(t)
 }
+
+// TestRoutersAreNotChosen counts upward past the next hops of the host's routes,
+// and takes none that is asked for.
+func TestRoutersAreNotChosen(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.sh(t, "ip route add 203.0.113.0/24 via 192.0.2.2; ip route add 198.51.100.0/24 via 192.0.2.3 table 77")
+	h.before = h.Host.Snapshot(t)
+	if v := h.start(t, frozen(t, "--subnet", "192.0.2.0/28")...); v.IP != "192.0.2.4" {
+		t.Errorf("%s was chosen, want the first address that is no router's", v.IP)
+	}
+	h.fails(t, 9, startArgs(frozen(t, "--ip", "192.0.2.3")...)...)
+	h.must(t, "stop", "--all", "--force")
+	h.isAsBefore(t)
+}

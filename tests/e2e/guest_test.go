@@ -43,7 +43,7 @@ func frozen(t *testing.T, args ...string) []string {
 
 // patience is how long a guest under TCG on a busy machine may take for what
 // it does in a moment.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // reachedFrom checks that the guest answers to ping and TCP from a machine.
 func (v *vm) reachedFrom(t *testing.T, w *lab.World) {
