@@ -49,7 +49,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 		startCommand(a), listCommand(a), inspectCommand(a), stopCommand(a), resumeCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
-		hostCommand(a), versionCommand(a),
+		hostCommand(a), netCommand(a), versionCommand(a),
 	)
 	document(root)
 	return root

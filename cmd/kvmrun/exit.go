@@ -37,25 +37,38 @@ var exitStatuses = []exitStatus{
 	{14, launcher.KindEnded, "the VM ended first"},
 	{15, kindUnwell, "host check found something to mend"},
 	{16, kindOutput, "the result could not be printed"},
+	{17, kindUnreachable, "the VM cannot be reached"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 
-// kindUnwell is the command's own: everything worked, the news are bad.
-const kindUnwell launcher.Kind = "unwell"
+// Kinds of the command's own: everything worked, the news are bad.
+const (
+	kindUnwell      launcher.Kind = "unwell"
+	kindUnreachable launcher.Kind = "unreachable"
+)
+
+// badNews is how a command ends that has printed them.
+type badNews struct {
+	kind launcher.Kind
+	text string
+}
+
+func (b *badNews) Error() string { return b.text }
 
 // exit prints an error, each line of it with the program's name, and returns the exit status for it.
 func (a *app) exit(err error) int {
-	if failed := lost(a.out); failed != nil && (err == nil || errors.Is(err, errUnwell)) {
+	var news *badNews
+	if failed := lost(a.out); failed != nil && (err == nil || errors.As(err, &news)) {
 		err = failed
 	}
 	if err == nil {
 		return 0
 	}
 	kind := launcher.KindOf(err)
-	if !errors.Is(err, errUnwell) {
-		a.say("%v", err)
+	if errors.As(err, &news) {
+		kind = news.kind
 	} else {
-		kind = kindUnwell
+		a.say("%v", err)
 	}
 	for _, s := range exitStatuses {
 		if s.kind == kind {

@@ -85,13 +85,15 @@ func TestStatusesAreThoseOfBefore(t *testing.T) {
 
 func TestWrongArgumentsInPlainWords(t *testing.T) {
 	for line, want := range map[string]string{
-		"stop web --timeout 5":  `kvmrun: --timeout "5" is not a time; write it like 30s or 2m; see kvmrun stop --help`,
-		"start --cpus two":      `kvmrun: --cpus "two" is not a whole number; see kvmrun start --help`,
-		"list -a=perhaps":       `kvmrun: --all "perhaps" is not a word for yes or no; write true or false; see kvmrun list --help`,
-		"list web":              `kvmrun: it takes no argument, and got "web"; see kvmrun list --help`,
-		"host check web":        `kvmrun: it takes no argument, and got "web"; see kvmrun host check --help`,
-		"stop web --timeout 0s": `kvmrun: --timeout must be above 0; to ask the guest nothing, say --force; see kvmrun stop --help`,
-		"qmp web x --timeout 0": `kvmrun: --timeout must be above 0; see kvmrun qmp --help`,
+		"stop web --timeout 5":        `kvmrun: --timeout "5" is not a time; write it like 30s or 2m; see kvmrun stop --help`,
+		"start --cpus two":            `kvmrun: --cpus "two" is not a whole number; see kvmrun start --help`,
+		"list -a=perhaps":             `kvmrun: --all "perhaps" is not a word for yes or no; write true or false; see kvmrun list --help`,
+		"list web":                    `kvmrun: it takes no argument, and got "web"; see kvmrun list --help`,
+		"host check web":              `kvmrun: it takes no argument, and got "web"; see kvmrun host check --help`,
+		"stop web --timeout 0s":       `kvmrun: --timeout must be above 0; to ask the guest nothing, say --force; see kvmrun stop --help`,
+		"net explain web --with x":    `kvmrun: --with "x" is not an IPv4 address; see kvmrun net explain --help`,
+		"net explain web --timeout 0": `kvmrun: --timeout must be above 0; see kvmrun net explain --help`,
+		"qmp web x --timeout 0":       `kvmrun: --timeout must be above 0; see kvmrun qmp --help`,
 	} {
 		status, out, errs := capture(t, strings.Fields(line)...)
 		if status != 2 || out != "" || errs != want+"\n" {
@@ -108,6 +110,9 @@ func TestSuccessAndBadNewsSayNothing(t *testing.T) {
 	}
 	if got := a.exit(errUnwell); got != 15 { // host check has printed it all
 		t.Errorf("bad news end with %d, want 15", got)
+	}
+	if got := a.exit(errUnreachable); got != 17 {
+		t.Errorf("a VM that is not reached ends with %d, want 17", got)
 	}
 	if got := a.exit(errors.New("x")); got != 1 || said.String() != "kvmrun: x\n" {
 		t.Errorf("a stranger ends with %d, said %q", got, said.String())

@@ -84,7 +84,7 @@ func TestHelpNamesTheStatuses(t *testing.T) {
 	for command, want := range map[string]string{
 		"stop": "3 5 12 13 130", "gc": "5 12 13 130", "adopt": "3 4 5 12 13 14 130",
 		"list": "5 13", "resume": "3 5 11 12 13 14 130", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
-		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 15",
+		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 15", "net explain": "3 5 13 17 130",
 	} {
 		found, _, err := newApp().command().Find(strings.Fields(command))
 		if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // errUnwell says that host check has printed bad news.
-var errUnwell = errors.New("there is something to mend")
+var errUnwell = &badNews{kindUnwell, "there is something to mend"}
 
 func hostCommand(a *app) *cobra.Command {
 	c := &cobra.Command{

@@ -51,7 +51,7 @@ func TestOutputComesBeforeBadNews(t *testing.T) {
 	broken := &output{w: failing{}}
 	_, _ = fmt.Fprintln(broken, "fail")
 	a := &app{out: broken, err: &said}
-	for _, err := range []error{nil, errUnwell} {
+	for _, err := range []error{nil, errUnwell, errUnreachable} {
 		if got := a.exit(err); got != 16 {
 			t.Errorf("%v: ends with %d, want 16", err, got)
 		}

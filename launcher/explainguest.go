@@ -1,0 +1,133 @@
+package launcher
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"kvmrun/launcher/vmdir"
+	"kvmrun/netplumb/explain"
+)
+
+// addKnown adds to what was seen what is known of the VM.
+func (l *Launcher) addKnown(ctx context.Context, e *Explanation, vm Details, patience time.Duration) {
+	for i := range e.Hops {
+		h := &e.Hops[i]
+		if h.Status != explain.Fail {
+			continue
+		}
+		switch h.Name {
+		case explain.HopTap:
+			if h.Remedy == "" {
+				h.Remedy = "kvmrun stop " + vm.Name + " # and start it again"
+			}
+		case explain.HopGuest:
+			l.addGuest(ctx, h, vm, patience)
+		}
+	}
+}
+
+// addGuest says what is known of a guest that does not answer.
+func (l *Launcher) addGuest(ctx context.Context, h *explain.Hop, vm Details, patience time.Duration) {
+	dir := l.root.Dir(vm.Name)
+	h.Seen += "; " + strings.Join(guestHistory(vm, lastDHCP(dir)), ", ")
+	h.Look = strings.TrimPrefix(h.Look+"\nkvmrun logs "+vm.Name, "\n")
+	if vm.Reachable.IsZero() {
+		return
+	}
+	// QEMU does not tell whether a card's link is up. Raising it does no harm.
+	if card := l.card(ctx, dir, vm.MAC, patience); card != "" {
+		h.Remedy = fmt.Sprintf(`kvmrun qmp %s set_link '{"name": "%s", "up": true}' # if its cable was pulled by set_link`, vm.Name, card)
+	}
+}
+
+// guestHistory is how the guest came to its address, or did not.
+func guestHistory(vm Details, dhcp string) []string {
+	var known []string
+	switch vm.Spec.Network.DHCP {
+	case DHCPOff:
+		known = append(known, "nobody tells it its address (--dhcp off)")
+	case DHCPDnsmasq:
+		known = append(known, "dnsmasq tells it its address")
+	default:
+		known = append(known, dhcpHistory(vm, dhcp))
+	}
+	if vm.Reachable.IsZero() {
+		return append(known, "it has never answered at its address")
+	}
+	return append(known, "it first answered at "+vm.Reachable.Format(time.RFC3339))
+}
+
+// dhcpHistory is the last word between the guest and the built-in DHCP.
+func dhcpHistory(vm Details, event string) string {
+	switch event {
+	case "":
+		return fmt.Sprintf("it has not asked for it by DHCP in the %s since its start, so it still boots, or has no DHCP client on that card",
+			time.Since(vm.Started).Truncate(time.Second))
+	case "dhcp-acknowledged":
+		return "it was told it by DHCP"
+	case "dhcp-offered":
+		return "it was offered it by DHCP, and did not take it"
+	case "dhcp-refused":
+		return "by DHCP it wanted another, which was refused"
+	case "dhcp-declined":
+		return "it declined it by DHCP: it takes it for another's"
+	case "dhcp-released":
+		return "it gave it back by DHCP"
+	}
+	return "the last of its DHCP is " + event
+}
+
+// lastDHCP is the last event of DHCP's; "" if there is none.
+func lastDHCP(dir vmdir.Dir) (last string) {
+	f, err := os.Open(dir.File(vmdir.EventsFile))
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var e vmdir.Event
+		if json.Unmarshal(lines.Bytes(), &e) == nil && strings.HasPrefix(e.Event, "dhcp-") {
+			last = e.Event
+		}
+	}
+	return last
+}
+
+// card is the name by which QEMU knows the VM's card; "" if it does not say.
+func (l *Launcher) card(ctx context.Context, dir vmdir.Dir, mac string, patience time.Duration) string {
+	var clients string
+	args := map[string]string{"command-line": "info network"}
+	if askMonitor(ctx, dir, patience, "human-monitor-command", args, &clients) != nil {
+		return ""
+	}
+	return cardNamed(clients, mac)
+}
+
+// askMonitor runs one command on the monitor, if that can be had in time.
+func askMonitor(ctx context.Context, dir vmdir.Dir, patience time.Duration, command string, args, reply any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	client, err := dialMonitor(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	return client.Execute(ctx, command, args, reply)
+}
+
+// cardNamed finds the card with a MAC in what QEMU's info network prints. Behind
+// a hub the hub's port is named before it.
+func cardNamed(clients, mac string) string {
+	for line := range strings.Lines(clients) {
+		names, rest, _ := strings.Cut(strings.TrimLeft(line, ` \`), ": index=")
+		if strings.Contains(strings.ToLower(rest), "macaddr="+mac) {
+			return names[strings.LastIndexByte(names, ' ')+1:]
+		}
+	}
+	return ""
+}
