@@ -66,19 +66,21 @@ func (s *Spec) checkPlan(p *netplumb.Plan) error {
 func damaged(d vmdir.Dir, err error) error {
 	var e *vmdir.DamagedError
 	if errors.As(err, &e) {
-		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU" + processOf(d) + " is gone, remove " + d.Path + " and run kvmrun gc"}
+		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path + " and run kvmrun gc"}
 	}
 	return err
 }
 
-// processOf names the QEMU of a VM of which little is known, in parentheses; it is
-// empty if there is none.
-func processOf(d vmdir.Dir) string {
-	id, err := process.Search(process.SharesNetwork, "-name", "guest="+d.Name)
-	if err != nil {
-		return ""
+// nameProcess adds to the advice of damaged which process is the VM's QEMU, if there
+// is one.
+func nameProcess(d vmdir.Dir, err error) error {
+	var e *Error
+	id, failed := process.Search(process.SharesNetwork, "-name", "guest="+d.Name)
+	if failed != nil || !errors.As(err, &e) {
+		return err
 	}
-	return fmt.Sprintf(" (process %d)", id.PID)
+	advice := fmt.Sprintf("end its QEMU (process %d), remove %s and run kvmrun gc", id.PID, d.Path)
+	return &Error{Kind: e.Kind, Op: e.Op, Err: e.Err, Advice: advice}
 }
 
 // lookMended is look for a VM that is to be changed. A record that is damaged under
@@ -93,7 +95,7 @@ func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir) (Details, error)
 			return vm, err
 		}
 		if supervised, failed := d.Supervised(); failed != nil || !supervised || sleep(ctx, mendPause) != nil {
-			return vm, err
+			return vm, nameProcess(d, err)
 		}
 	}
 }
