@@ -25,6 +25,11 @@ func EndQEMU(ctx context.Context, qemu *process.Handle, note func(string)) error
 	if err := askQEMU(qemu); err != nil {
 		return err
 	}
+	return awaitEnd(ctx, qemu, note)
+}
+
+// awaitEnd waits for the end of a QEMU that was asked.
+func awaitEnd(ctx context.Context, qemu *process.Handle, note func(string)) error {
 	slow := time.AfterFunc(patientTime, func() { note("QEMU still writes out its disks: waiting for it") })
 	defer slow.Stop()
 	if err := qemu.WaitWhileBusy(ctx, FlushTime); !errors.Is(err, process.ErrIdle) {

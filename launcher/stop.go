@@ -23,6 +23,8 @@ type StopOptions struct {
 	Force bool
 	// Note is told when a gentler way has failed. It may be nil.
 	Note func(string)
+
+	crowd *crowd // the VMs that are stopped together; nil for one alone
 }
 
 func (o StopOptions) note(format string, args ...any) {
@@ -201,7 +203,10 @@ func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o St
 		}
 		o.note("%s did not shut down within %v: ending QEMU", dir.Name, o.Timeout)
 	}
-	return EndQEMU(ctx, handle, func(what string) { o.note("%s: %s", dir.Name, what) })
+	if err := o.crowd.ask(handle, vm.Details.Plan); err != nil {
+		return err
+	}
+	return awaitEnd(ctx, handle, func(what string) { o.note("%s: %s", dir.Name, what) })
 }
 
 // listens tells whether the guest runs, so that it can be asked. One that stands
@@ -269,6 +274,8 @@ func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error 
 // without a supervisor get one.
 func (l *Launcher) StopAll(ctx context.Context, names []string, o StopOptions) error {
 	defer l.tend()
+	o.crowd = l.gather(len(names))
+	defer o.crowd.disperse()
 	return sideBySide(names, func(name string) error { return l.Stop(ctx, name, o) })
 }
 

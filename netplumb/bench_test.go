@@ -8,8 +8,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Each way of doing the same is measured for one more guest beside 0, 99 and
@@ -154,9 +152,7 @@ func (l *lab) addOthers(n int) {
 // deleteOthers deletes all taps in one request, which is far quicker than one
 // after another.
 func (l *lab) deleteOthers() {
-	m := newMessage(unix.RTM_DELLINK, 0, make([]byte, unix.SizeofIfInfomsg))
-	m.attr32(unix.IFLA_GROUP, LinkGroup)
-	if err := l.rtnl.change(m); err != nil && !gone(err) {
+	if err := l.rtnl.change(deleteGroup(LinkGroup)); err != nil && !gone(err) {
 		l.Fatal(err)
 	}
 	closeAll(l.otherFiles)

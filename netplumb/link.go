@@ -43,7 +43,7 @@ const filterSkipStats = 8
 
 // linkByName looks up one interface. The error is ENODEV if there is none.
 func (r *rtnl) linkByName(name string) (link, error) {
-	m := newMessage(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	m := newMessage(unix.RTM_GETLINK, 0, ifinfomsg(0))
 	m.attrString(unix.IFLA_IFNAME, name)
 	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
 	var l link
@@ -67,13 +67,26 @@ func (r *rtnl) interfaceName(index int) (string, error) {
 
 // linkByIndex looks up one interface by its number.
 func (r *rtnl) linkByIndex(index int) (link, error) {
-	fixed := make([]byte, unix.SizeofIfInfomsg)
-	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
-	m := newMessage(unix.RTM_GETLINK, 0, fixed)
+	m := newMessage(unix.RTM_GETLINK, 0, ifinfomsg(index))
 	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
 	var l link
 	err := r.query(m, func(body []byte) { l = parseLink(body) })
 	return l, err
+}
+
+// links lists all interfaces.
+func (r *rtnl) links(each func(link)) error {
+	m := newMessage(unix.RTM_GETLINK, unix.NLM_F_DUMP, ifinfomsg(0))
+	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
+	return r.query(m, func(body []byte) { each(parseLink(body)) })
+}
+
+// ifinfomsg is the fixed part of a request about an interface, or about none in
+// particular (0).
+func ifinfomsg(index int) []byte {
+	fixed := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
+	return fixed
 }
 
 func parseLink(body []byte) (l link) {
@@ -125,8 +138,7 @@ func (l *link) parseIPv4(spec []byte) {
 // setTap marks a fresh tap as ours, sets it up for routing and raises it, all
 // in one message. The kernel applies it as a whole but for errors half way.
 func setTap(index int, c Config) *message {
-	fixed := make([]byte, unix.SizeofIfInfomsg)
-	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
+	fixed := ifinfomsg(index)
 	binary.NativeEndian.PutUint32(fixed[8:], unix.IFF_UP)
 	binary.NativeEndian.PutUint32(fixed[12:], unix.IFF_UP)
 	m := newMessage(unix.RTM_SETLINK, 0, fixed)
@@ -149,7 +161,5 @@ func setTap(index int, c Config) *message {
 
 // deleteLink removes an interface, with its addresses, routes and neighbours.
 func deleteLink(index int) *message {
-	fixed := make([]byte, unix.SizeofIfInfomsg)
-	binary.NativeEndian.PutUint32(fixed[4:], uint32(index))
-	return newMessage(unix.RTM_DELLINK, 0, fixed)
+	return newMessage(unix.RTM_DELLINK, 0, ifinfomsg(index))
 }

@@ -93,13 +93,6 @@ func (h *Host) Remove(m Marked) error {
 	return nil
 }
 
-// links lists all interfaces.
-func (r *rtnl) links(each func(link)) error {
-	m := newMessage(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg))
-	m.attr32(unix.IFLA_EXT_MASK, filterSkipStats)
-	return r.query(m, func(body []byte) { each(parseLink(body)) })
-}
-
 // proxies lists the proxy entries of all interfaces.
 func (r *rtnl) proxies(each func(index int, addr netip.Addr, protocol uint8)) error {
 	return r.query(newMessage(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, ndmsg(0, 0, unix.NTF_PROXY)), func(body []byte) {

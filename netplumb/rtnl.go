@@ -76,6 +76,35 @@ func (r *rtnl) change(requests ...*message) error {
 	return failed
 }
 
+// batch sends requests in one system call and waits until the kernel has carried
+// out all of them, whatever becomes of each; the error is the last one's. Unlike
+// change it has no limit but the socket's sending buffer: the kernel answers
+// before the system call returns, and would overflow the other one with
+// acknowledgements of hundreds.
+func (r *rtnl) batch(requests []*message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := requests[len(requests)-1]
+	binary.NativeEndian.PutUint16(last.b[6:], binary.NativeEndian.Uint16(last.b[6:])|unix.NLM_F_ACK)
+	first, err := r.send(0, requests)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for done := false; !done; {
+		err := r.receive(first+uint32(len(requests)-1), func(typ uint16, _ uint16, body []byte) error {
+			if typ == unix.NLMSG_ERROR {
+				done, failed = true, kernelError(body)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
 // query sends one request and hands each answer's body to each. The body is
 // valid only during the call. A dump that the kernel reports as inconsistent is
 // given as it is: whoever dumps here looks for something that others don't

@@ -15,11 +15,16 @@ func measureStop(b *testing.B) []row {
 	h := newHost(b)
 	one := rounds(15,
 		func() float64 { return h.stopOurs(b, 1) },
-		func() float64 { return h.quitByHand(b, 1) })
+		func() float64 { return h.quitByHand(b, 1, "") })
 	const crowd = 16
 	many := rounds(5,
 		func() float64 { return h.stopOurs(b, crowd) / crowd },
-		func() float64 { return h.quitByHand(b, crowd) / crowd })
+		func() float64 { return h.quitByHand(b, crowd, "") / crowd })
+	const hundred = 100
+	hundreds := rounds(5,
+		func() float64 { return h.stopOurs(b, hundred) / hundred },
+		func() float64 { return h.quitByHand(b, hundred, deleteGroup) / hundred },
+		func() float64 { return h.quitByHand(b, hundred, deleteEach) / hundred })
 	return []row{
 		{
 			what: "`stop --force`, until QEMU and its tap are gone", unit: milliseconds,
@@ -31,8 +36,26 @@ func measureStop(b *testing.B) []row {
 			kvmrun: many[0], against: "`quit` by hand to all, each", other: many[1],
 			goal: below(.010, milliseconds),
 		},
+		{
+			what: fmt.Sprintf("`stop --all --force` of %d, each", hundred), unit: milliseconds,
+			kvmrun: hundreds[0], against: "`quit` by hand to all, their taps deleted by link group, each", other: hundreds[1],
+			goal: atMost(2),
+		},
+		{
+			what: fmt.Sprintf("`stop --all --force` of %d, each", hundred), unit: milliseconds,
+			kvmrun: hundreds[0], against: "`quit` by hand to all, their taps deleted one after another, each", other: hundreds[2],
+		},
 	}
 }
+
+// tapGroup is the link group of the taps by hand.
+const tapGroup = "77"
+
+// Ways to delete the taps by hand.
+const (
+	deleteGroup = "ip link delete group " + tapGroup
+	deleteEach  = "ip -o link show group " + tapGroup + ` | sed 's/^[0-9]*: /link delete /; s/:.*//' | ip -batch -`
+)
 
 // stopOurs starts n VMs and returns how long it took to stop them.
 func (h *host) stopOurs(b *testing.B, n int) float64 {
@@ -42,8 +65,9 @@ func (h *host) stopOurs(b *testing.B, n int) float64 {
 	return taking(func() { h.MustRun(b, "kvmrun", "stop", "--all", "--force") })
 }
 
-// quitByHand does the same without kvmrun.
-func (h *host) quitByHand(b *testing.B, n int) float64 {
+// quitByHand does the same without kvmrun. A command deletes their taps
+// first; without one, each goes with its QEMU.
+func (h *host) quitByHand(b *testing.B, n int, deleteTaps string) float64 {
 	// All are planned before the first has a route, which would rule out the
 	// others' subnet.
 	plans := make([]plan, n)
@@ -57,9 +81,12 @@ func (h *host) quitByHand(b *testing.B, n int) float64 {
 		monitors[i] = vms[i].monitor(b)
 		await(b, monitors[i], "prelaunch")
 		network := p.Spec.Network // its tap is QEMU's work
-		h.MustRun(b, "sh", "-ec", "ip link set "+network.Tap+" up; ip route add "+network.IP+" dev "+network.Tap)
+		h.MustRun(b, "sh", "-ec", "ip link set "+network.Tap+" up group "+tapGroup+"; ip route add "+network.IP+" dev "+network.Tap)
 	}
 	return taking(func() {
+		if deleteTaps != "" {
+			h.MustRun(b, "sh", "-ec", deleteTaps)
+		}
 		var all sync.WaitGroup
 		for i := range n {
 			all.Go(func() { quit(b, monitors[i]) })

@@ -107,3 +107,47 @@ func TestStopsSideBySide(t *testing.T) {
 	}
 	h.isAsBefore(t)
 }
+
+// TestStopOfSomeLeavesOthersAlone stops some VMs together, whose taps are deleted
+// at once, beside another VM and beside interfaces that look like kvmrun's.
+func TestStopOfSomeLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.Host.PlaceDecoys(t)
+	h.before = h.Host.Snapshot(t)
+	stays := h.startNet(t, append(boot(t), "--name", "stays")...)
+	some := []string{"stop", "--force"}
+	for range 6 {
+		some = append(some, h.start(t, frozen(t)...).Name)
+	}
+	h.must(t, some...)
+	if listed := h.list(t, "-a"); len(listed) != 1 || listed[0].State != "running" {
+		t.Errorf("listed: %+v", listed)
+	}
+	stays.reachedFrom(t, h.LAN)
+	h.must(t, "stop", "stays")
+	h.isAsBefore(t)
+}
+
+// TestKillOfStopOfMany kills it before and after it has asked the first QEMU to
+// end: no VM goes on without its network.
+func TestKillOfStopOfMany(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for _, point := range []string{"pidfd_send_signal:signal=KILL:when=1", "pidfd_send_signal:signal=KILL:when=2", "sendto:signal=KILL:when=2", "sendto:signal=KILL:when=3"} {
+		for range 3 {
+			h.start(t, frozen(t)...)
+		}
+		h.strace(t, point, "stop", "--all", "--force").Wait(t, patience)
+		for _, v := range h.list(t) {
+			if v.State != "paused" {
+				continue // it is ending
+			}
+			if r := h.Host.Run(t, "ip", "link", "show", v.Tap); r.ExitCode != 0 && h.inspect(t, v.Name).State == "paused" {
+				t.Errorf("%s: %s goes on without its tap", point, v.Name)
+			}
+		}
+		h.must(t, "stop", "--all", "--force")
+		h.isAsBefore(t)
+	}
+}
