@@ -17,8 +17,9 @@ func listCommand(a *app) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls", "ps"},
 		Short:   "List the VMs",
-		Long: `List the VMs that exist, in the order of their names. With -a also those that
-failed, with the reason; kvmrun stop NAME removes such a record.`,
+		Long: `List the VMs that exist, in the order of their names. One that stands still
+because no space is left for a disk image is listed with the reason. With -a
+also those that failed, with the reason; kvmrun stop NAME removes such a record.`,
 		Example: `  kvmrun list
   kvmrun list -a
   kvmrun list -q | xargs kvmrun stop
