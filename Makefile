@@ -76,6 +76,23 @@ bench-binaries: setup-test all
 $(libvirt):
 	tests/bench/setup-libvirt $(CURDIR)/$@
 
+# Both write docs/reliability.md when all was done and all was well.
+torture = cd tests/torture && KVMRUN_BIN=$(CURDIR)/bin/kvmrun $(CURDIR)/build/torture/torture.test \
+	-test.timeout 0 -store $(CURDIR)/docs/reliability.md
+
+.PHONY: torture
+torture: torture-binary ## kill at every system call that changes the host (root); POINT=start/command/all/7, ONLY=stop
+	$(torture) -test.run '^TestTorture$$' -every '$(or $(EVERY),1)' -only '$(ONLY)' -point '$(POINT)'
+
+.PHONY: soak
+soak: torture-binary ## 1,000 starts and stops with random kills: what grows? (root); CYCLES=100 SEED=7
+	$(torture) -test.run '^TestSoak$$' -cycles '$(or $(CYCLES),1000)' -seed '$(or $(SEED),1)'
+
+.PHONY: torture-binary
+torture-binary: setup-test all
+	@mkdir -p build/torture
+	$(go) test -c -o build/torture/torture.test ./tests/torture
+
 .PHONY: lint
 lint: setup-test $(golangci_lint) ## gofmt, vet, golangci-lint, shellcheck
 	@files=$$(git ls-files '*.go'); \

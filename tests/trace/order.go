@@ -16,6 +16,9 @@ const (
 	Supervisor Role = "supervisor" // kvmrun supervise
 	QEMU       Role = "QEMU"
 	Dnsmasq    Role = "dnsmasq"
+	// Caller stands, among the victims, for the process that makes the call,
+	// where several have its role.
+	Caller Role = "caller"
 )
 
 // Order is what a tracer is to do.

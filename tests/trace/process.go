@@ -79,8 +79,7 @@ func kinship(tid int) (pid, parent int) {
 	return pid, parent
 }
 
-// running are the processes of this world, or of this process's at least, that
-// have a role already.
+// running are the processes of this world that have a role already.
 func running() ([]*process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -92,15 +91,22 @@ func running() ([]*process, error) {
 		if err != nil {
 			continue
 		}
-		role := roleOf(arguments(pid))
-		if role == "" {
-			continue
+		given := arguments(pid)
+		role := roleOf(given)
+		if role == "" || !isProgram(pid, given[0]) {
+			continue // or it only calls itself so
 		}
 		if p, err := newProcess(pid, role, false); err == nil { // else it has ended
 			found = append(found, p)
 		}
 	}
 	return found, nil
+}
+
+// isProgram tells whether a process executes the program that its arguments say.
+func isProgram(pid int, name string) bool {
+	file, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && filepath.Base(strings.TrimSuffix(file, " (deleted)")) == filepath.Base(name)
 }
 
 // threads of a process.

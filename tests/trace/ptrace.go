@@ -15,8 +15,8 @@ const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTR
 // syscallStop is the signal of a stop at a system call (PTRACE_O_TRACESYSGOOD).
 const syscallStop = unix.SIGTRAP | 0x80
 
-// ptrace is the request as it is. A thread that is gone is no error: wait tells
-// of it too.
+// ptrace is the request as it is. That a traced thread is gone is no error: wait
+// tells of it too.
 func ptrace(name string, request, tid int, address, data uintptr) error {
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), address, data, 0, 0)
 	if errno != 0 && !errors.Is(errno, unix.ESRCH) {
@@ -25,12 +25,16 @@ func ptrace(name string, request, tid int, address, data uintptr) error {
 	return nil
 }
 
-// seize begins to trace a thread that runs.
-func seize(tid int) error {
-	if err := ptrace("seize", unix.PTRACE_SEIZE, tid, 0, options); err != nil {
-		return err
+// seize begins to trace a thread that runs, if it still does.
+func seize(tid int) (traced bool, err error) {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, options, 0, 0)
+	switch errno {
+	case 0:
+		return true, interrupt(tid)
+	case unix.ESRCH:
+		return false, nil
 	}
-	return interrupt(tid)
+	return false, os.NewSyscallError("ptrace seize", errno)
 }
 
 // interrupt makes a thread stop soon, wherever it is.

@@ -105,10 +105,13 @@ func (t *tracer) seize(p *process) error {
 			if t.tasks[tid] != nil {
 				continue
 			}
-			t.tasks[tid] = p
-			more = true
-			if err := seize(tid); err != nil {
+			traced, err := seize(tid)
+			if err != nil {
 				return err
+			}
+			if traced {
+				t.tasks[tid] = p
+				more = true
 			}
 		}
 	}
@@ -119,6 +122,7 @@ func (t *tracer) seize(p *process) error {
 func (t *tracer) note(tid int, status unix.WaitStatus) error {
 	if !status.Stopped() {
 		delete(t.tasks, tid)
+		t.allowStart()
 		if tid == t.root.pid {
 			t.ended, t.report.Exit = true, status.ExitStatus()
 			return t.letGo()
@@ -205,9 +209,10 @@ func (t *tracer) allowStart() {
 	t.start = nil
 }
 
-// step looks at a thread that enters or leaves a system call.
+// step looks at a thread that enters or leaves a system call. What supervisors
+// did before the command began does not count.
 func (t *tracer) step(tid int, p *process) error {
-	if p.role == "" || t.done {
+	if p.role == "" || t.root.role == "" || t.done {
 		return nil
 	}
 	number, args, yes := entered(tid)
@@ -225,7 +230,7 @@ func (t *tracer) step(tid int, p *process) error {
 	}
 	t.report.Reached = true
 	for _, victim := range t.processes {
-		if t.condemned(victim) {
+		if t.condemned(victim, p) {
 			victim.kill()
 		}
 	}
@@ -235,7 +240,10 @@ func (t *tracer) step(tid int, p *process) error {
 // condemned tells whether a process is to be killed. A child that is to become
 // QEMU dies with all of them, or else lives on: killing its parent does not
 // kill it.
-func (t *tracer) condemned(p *process) bool {
+func (t *tracer) condemned(p, caller *process) bool {
+	if p == caller && slices.Contains(t.order.Victims, Caller) {
+		return true
+	}
 	if p.forked && p.role == Supervisor {
 		return slices.Contains(t.order.Victims, QEMU)
 	}

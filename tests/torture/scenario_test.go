@@ -1,0 +1,136 @@
+package torture
+
+import (
+	"testing"
+
+	"kvmrun/tests/lab"
+	"kvmrun/tests/trace"
+)
+
+// scenario is something to do with a VM, at whose system calls is killed.
+type scenario struct {
+	name string
+	// says what is done, for the table.
+	says string
+	// prepare does what comes before, undisturbed. It may be nil.
+	prepare func(t *testing.T, m *machine) error
+	// args of the command that is followed.
+	args func(t *testing.T, m *machine) []string
+	// running: there is a supervisor before, and it is followed, too.
+	running bool
+	cuts    []cut
+}
+
+// cut says at whose calls is killed, and who.
+type cut struct {
+	trigger trace.Role
+	name    string // of the victims
+	victims []trace.Role
+}
+
+var everybody = []trace.Role{trace.Command, trace.Supervisor, trace.QEMU, trace.Dnsmasq}
+
+// The cuts that make sense, by name.
+var (
+	command       = cut{trace.Command, "command", []trace.Role{trace.Command}}
+	commandAndAll = cut{trace.Command, "all", everybody}
+	supervisor    = cut{trace.Supervisor, "supervisor", []trace.Role{trace.Supervisor}}
+	both          = cut{trace.Supervisor, "both", []trace.Role{trace.Command, trace.Supervisor}}
+	withQEMU      = cut{trace.Supervisor, "supervisor+QEMU", []trace.Role{trace.Supervisor, trace.QEMU}}
+	onlyQEMU      = cut{trace.Supervisor, "QEMU", []trace.Role{trace.QEMU}}
+	onlyDnsmasq   = cut{trace.Supervisor, "dnsmasq", []trace.Role{trace.Dnsmasq}}
+	caller        = cut{trace.Supervisor, "caller", []trace.Role{trace.Caller}}
+	all           = cut{trace.Supervisor, "all", everybody}
+)
+
+// scenarios are all that is tortured.
+var scenarios = []scenario{
+	{
+		name: "start", says: "`start`",
+		args: frozen,
+		cuts: []cut{command, commandAndAll, supervisor, both, withQEMU, onlyQEMU, all},
+	},
+	{
+		name: "start-lan", says: "`start --ip` of the LAN, `--proxy-arp interface`, `--dhcp dnsmasq`, `--ephemeral`",
+		args: lanWithDnsmasq,
+		cuts: []cut{command, supervisor, both, onlyDnsmasq, all},
+	},
+	{
+		name: "stop-force", says: "`stop --force`",
+		prepare: startFrozen, running: true,
+		args: words("stop", "--force", "torture"),
+		cuts: []cut{command, commandAndAll, supervisor, both, onlyQEMU, all},
+	},
+	{
+		name: "stop", says: "`stop` by the power button, which the guest does not hear",
+		prepare: startDeaf, running: true,
+		args: words("stop", "--timeout", "1s", "torture"),
+		cuts: []cut{command, supervisor, all},
+	},
+	{
+		name: "stop-lan", says: "`stop` of the VM in the LAN",
+		prepare: func(t *testing.T, m *machine) error { _, err := m.run(t, lanWithDnsmasq(t, m)...); return err },
+		running: true,
+		args:    words("stop", "--force", "torture"),
+		cuts:    []cut{supervisor, onlyDnsmasq, all},
+	},
+	{
+		name: "gc", says: "`gc` of a VM of which all is dead",
+		prepare: startAndKill("supervisor", "QEMU"),
+		args:    words("gc"),
+		cuts:    []cut{command, supervisor, both},
+	},
+	{
+		name: "gc-adopts", says: "`gc` of a VM whose supervisor is dead",
+		prepare: startAndKill("supervisor"),
+		args:    words("gc"),
+		cuts:    []cut{command, supervisor, both, all},
+	},
+	{
+		name: "adopt", says: "`adopt --all`",
+		prepare: startFrozen, running: true,
+		args: words("adopt", "--all"),
+		cuts: []cut{command, caller, supervisor, both, all},
+	},
+}
+
+// words is a command line that is always the same.
+func words(args ...string) func(*testing.T, *machine) []string {
+	return func(*testing.T, *machine) []string { return args }
+}
+
+// frozen is a VM that costs next to nothing: its processor never runs.
+func frozen(t *testing.T, _ *machine) []string { return frozenAs(t, "torture") }
+
+func frozenAs(t *testing.T, name string) []string {
+	t.Helper()
+	return []string{"start", "--accel", "tcg", "--name", name, "--memory", "16M", "--kernel", lab.Guest(t).Kernel, "--", "-S"}
+}
+
+func startFrozen(t *testing.T, m *machine) error {
+	_, err := m.run(t, frozen(t, m)...)
+	return err
+}
+
+// startAndKill starts a VM and kills some of its processes.
+func startAndKill(victims ...string) func(*testing.T, *machine) error {
+	return func(t *testing.T, m *machine) error {
+		if err := startFrozen(t, m); err != nil {
+			return err
+		}
+		return m.killProcesses(t, "torture", victims...)
+	}
+}
+
+// lanWithDnsmasq is a VM that takes everything of the host's that a VM can take.
+func lanWithDnsmasq(_ *testing.T, m *machine) []string {
+	return []string{"start", m.disk, "--accel", "tcg", "--name", "torture", "--memory", "16M", "--ephemeral",
+		"--ip", "192.0.2.50", "--proxy-arp", "interface", "--dhcp", "dnsmasq", "--", "-S"}
+}
+
+// startDeaf starts a VM whose firmware finds nothing to boot. It runs, and does
+// not hear its power button.
+func startDeaf(t *testing.T, m *machine) error {
+	_, err := m.run(t, "start", m.disk, "--accel", "tcg", "--name", "torture", "--memory", "16M")
+	return err
+}
