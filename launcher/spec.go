@@ -77,5 +77,6 @@ type Network struct {
 	DHCP     DHCP              `json:"dhcp"`
 	DNS      []netip.Addr      `json:"dns,omitempty"`
 	Search   []string          `json:"search,omitempty"`
-	MTU      int               `json:"mtu"` // bytes
+	MTU      int               `json:"mtu"`                 // bytes
+	NoRepair bool              `json:"no_repair,omitempty"` // what others change of it is left so
 }

@@ -160,3 +160,24 @@ func (l *lab) deleteOthers() {
 		l.undo(p)
 	}
 }
+
+// BenchmarkLook measures the look of a guest's supervisor when all is well.
+func BenchmarkLook(b *testing.B) {
+	if !ownNamespace(b) {
+		return
+	}
+	l := newLab(b)
+	p := l.plan(subnetConfig())
+	l.apply(p)
+	for b.Loop() {
+		if _, err := p.Renew(l.Host); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.LookAtUplink(l.Host); err != nil {
+			b.Fatal(err)
+		}
+		if found, err := p.Repair(context.Background(), l.Host, nil); err != nil || len(found) > 0 {
+			b.Fatal(found, err)
+		}
+	}
+}

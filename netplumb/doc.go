@@ -4,8 +4,8 @@
 //
 // The work is split in two. [NewPlan] is pure: from a [Config] and the [Facts]
 // of the host it decides what will be done. A [Plan] can then be applied,
-// reviewed, undone, printed as plain ip and sysctl commands, stored as JSON and
-// undone later by another process.
+// reviewed, watched, repaired, undone, printed as plain ip and sysctl commands,
+// stored as JSON and undone later by another process.
 //
 // What belongs to the tap alone (its routes, addresses and neighbours) lives
 // and dies with the tap, which in turn lives as long as somebody holds one of

@@ -41,7 +41,7 @@ var (
 // Repair may run at the same time as other guests' plans are applied, repaired
 // or undone, but not while this one is.
 func (p *Plan) Repair(ctx context.Context, h *Host, may func(step string) bool) ([]Repair, error) {
-	if _, err := p.steps(); err != nil { // a stored plan may be anything
+	if err := p.Check(); err != nil { // a stored plan may be anything
 		return nil, err
 	}
 	tap, err := h.rtnl.linkByName(p.Config.Tap)
@@ -66,11 +66,29 @@ func (p *Plan) Repair(ctx context.Context, h *Host, may func(step string) bool) 
 		if ctx.Err() != nil {
 			break
 		}
-		if found := review(h, s); !found.OK {
-			repairs = append(repairs, Repair{found, repair(h, s, tap.index, may)})
+		found := review(h, s)
+		if found.OK {
+			found, err = holdAgain(h, s, tap.index, found)
+		} else {
+			err = repair(h, s, tap.index, may)
+		}
+		if !found.OK {
+			repairs = append(repairs, Repair{found, err})
 		}
 	}
 	return repairs, nil
+}
+
+// holdAgain makes sure that what is as it should be is held, too, where guests
+// share it: another may have changed it since, after this one found it as
+// wanted, and would put it back in the end.
+func holdAgain(h *Host, s step, tap int, found Finding) (Finding, error) {
+	if _, shared := s.(sharedStep); !shared {
+		return found, nil
+	}
+	err := s.apply(h, tap)
+	found.OK = err == nil
+	return found, err
 }
 
 // repair applies a step again and makes sure that it was of use.

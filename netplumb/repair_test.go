@@ -157,6 +157,29 @@ func TestRepairedSettingReturns(t *testing.T) {
 	}
 }
 
+// TestWhatWasNobodysIsHeld has a setting that was as wanted by itself changed
+// under two guests. The one that does not repair it holds it all the same.
+func TestWhatWasNobodysIsHeld(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	l.sh("sysctl -q -w net.ipv4.neigh.eth0.proxy_delay=0")
+	p, q := l.plan(subnetConfig()), l.plan(guest(subnetConfig(), "10.254.254.3", "kvm-db"))
+	first, second := l.apply(p), l.apply(q)
+	l.sh("sysctl -q -w net.ipv4.neigh.eth0.proxy_delay=56")
+	l.repair(p, nil)
+	l.repair(q, nil)
+	closeAll(first)
+	l.undo(p)
+	l.allWell(q)
+	closeAll(second)
+	l.undo(q)
+	if got := strings.TrimSpace(l.sh("sysctl -n net.ipv4.neigh.eth0.proxy_delay")); got != "56" {
+		t.Errorf("proxy_delay is %s, want the administrator's 56", got)
+	}
+}
+
 // journal is what the journal has of the uplink with a number.
 func (l *lab) journal(uplink int) []string {
 	l.Helper()

@@ -37,6 +37,9 @@ const watchedGroups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
 // The kernel tells nobody of changes to proxy entries, of proxy_delay and of
 // disable_ipv6 (seen on Linux 6.18): look at the plan from time to time as well.
 func (p *Plan) Watch(ctx context.Context, h *Host) (<-chan struct{}, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
 	w := watched{address: p.Config.Address, uplinkName: p.Config.Uplink}
 	if l, err := h.rtnl.linkByName(p.Config.Tap); err == nil {
 		w.tap = l.index

@@ -57,6 +57,10 @@ network that the uplink is connected to, the guest becomes a neighbour of every
 machine there, by proxy ARP. Otherwise it lives in a subnet of its own behind
 this host, which other machines reach by a route: ip route add SUBNET via HOST.
 
+While the VM runs, its network on this host is repaired when other programs
+change it, or when the uplink goes and comes back; kvmrun events tells of it.
+With --no-repair it is left alone.
+
 If the VM does not come up, or --wait is not met within --timeout, or Ctrl-C is
 pressed, everything is undone before kvmrun returns. The record of a VM that
 failed stays, with its logs, until the name is used again or it is stopped.`,
@@ -108,6 +112,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringSliceVar(&f.dns, "dns", nil, "name servers to tell the guest (default: this host's)")
 	flags.StringVar(&f.dhcp, "dhcp", string(launcher.DHCPBuiltin), "who tells the guest its address: builtin|dnsmasq|off")
 	flags.IntVar(&s.Network.MTU, "mtu", 0, "bytes in a packet (default: the uplink's)")
+	flags.BoolVar(&s.Network.NoRepair, "no-repair", false, "leave the VM's network on this host as others change it, and only write events")
 	flags.IntVar(&s.CPUs, "cpus", launcher.DefaultCPUs, "virtual processors")
 	flags.StringVar(&f.memory, "memory", launcher.FormatSize(launcher.DefaultMemory), "memory, in units of 1024 (a number alone: MiB)")
 	flags.StringVar(&s.Machine, "machine", qemu.Q35, "board: q35|pc|microvm")

@@ -52,12 +52,21 @@ const announcements = 2
 // route stands. An announcement that fails costs them a look-up.
 func (s *supervisor) announce(ctx context.Context) {
 	n := s.spec.Network
-	if n.Uplink == "" || n.ProxyARP == netplumb.ProxyOff {
-		return
+	if n.Uplink != "" && n.ProxyARP != netplumb.ProxyOff {
+		s.announceOn(ctx, n.Uplink, func() {})
 	}
-	for range announcements {
-		if err := arp.Announce(ctx, n.Uplink, n.IP); err != nil && ctx.Err() == nil {
-			s.log.Warn("address is not announced", "uplink", n.Uplink, "err", err)
+}
+
+// announceOn announces the address on an interface as often as it should be, and
+// calls done after the first time.
+func (s *supervisor) announceOn(ctx context.Context, uplink string, done func()) {
+	for i := range announcements {
+		err := arp.Announce(ctx, uplink, s.spec.Network.IP)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.post(ctx, func() { s.log.Warn("address is not announced", "uplink", uplink, "err", err) })
+		case err == nil && i == 0:
+			done()
 		}
 		select {
 		case <-time.After(arp.AnnounceInterval):

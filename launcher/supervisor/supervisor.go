@@ -230,6 +230,19 @@ func (s *supervisor) settle(err error) {
 	}
 }
 
+// ask has the supervisor's own goroutine call a function and waits for what it
+// returns. It gives up when the context ends.
+func (s *supervisor) ask(ctx context.Context, task func() error) error {
+	answer := make(chan error, 1)
+	s.post(ctx, func() { answer <- task() })
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // post hands a function to the supervisor's own goroutine. It gives up when
 // the context ends.
 func (s *supervisor) post(ctx context.Context, task func()) {

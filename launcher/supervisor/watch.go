@@ -25,6 +25,8 @@ func rest() {
 // watch follows the VM until its QEMU is gone, and returns why it ended if
 // that was not as it should be, or until another supervisor is to take over.
 func (s *supervisor) watch() (failure error, left bool) {
+	stop := s.keep()
+	defer stop()
 	shutdown := false
 	quiet := time.After(busyTime)
 	trim := time.NewTicker(trimInterval)

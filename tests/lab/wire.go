@@ -24,9 +24,7 @@ func (l *Lab) wire(t testing.TB, cfg config) {
 	} else {
 		l.LAN.batch(t, "link add eth0 type bridge")
 		for i, w := range append([]*World{l.Host}, l.Peers...) {
-			port := fmt.Sprintf("port%d", i)
-			l.join(t, port, w)
-			l.LAN.batch(t, "link set "+port+" master eth0 up")
+			l.plug(t, fmt.Sprintf("port%d", i), w)
 		}
 	}
 	l.LAN.batch(t, "addr add "+LANAddress+"/24 dev eth0", "link set eth0 up")
@@ -45,6 +43,31 @@ func (l *Lab) wire(t testing.TB, cfg config) {
 			w.batch(t, "route add "+GuestSubnet+" via "+HostAddress)
 		}
 	}
+}
+
+// HostPort is the port of the LAN's bridge that the host is plugged into, in a
+// lab with [LANPeers].
+const HostPort = "port0"
+
+// Unplug takes the host's eth0 away, as if the card were pulled out, with its
+// addresses and routes. The lab must have been made with [LANPeers].
+func (l *Lab) Unplug(t testing.TB) {
+	t.Helper()
+	l.Host.batch(t, "link delete eth0")
+}
+
+// PlugIn gives the host another eth0 after [Lab.Unplug], with another number and
+// MAC. It has no address yet, and is down.
+func (l *Lab) PlugIn(t testing.TB) {
+	t.Helper()
+	l.plug(t, HostPort, l.Host)
+}
+
+// plug joins a world to a port of the LAN's bridge.
+func (l *Lab) plug(t testing.TB, port string, w *World) {
+	t.Helper()
+	l.join(t, port, w)
+	l.LAN.batch(t, "link set "+port+" master eth0 up")
 }
 
 // join makes a veth pair: one end called port in the LAN, the other called
