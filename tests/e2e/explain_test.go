@@ -179,11 +179,11 @@ var inOwnSubnet = []breakage{
 }
 
 // TestExplainNamesWhatIsBroken breaks one thing after another on the way to a
-// guest in a subnet of its own.
+// guest in a subnet of its own, of which the supervisor would mend some.
 func TestExplainNamesWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, lab.LANPeers(1))
-	v := h.startNet(t, append(boot(t), "--name", "web")...)
+	v := h.startNet(t, append(boot(t), "--name", "web", "--no-repair")...)
 	v.isWell(t)
 	for _, b := range inOwnSubnet {
 		t.Run(b.name, func(t *testing.T) { b.isExplained(t, v) })
@@ -211,7 +211,7 @@ var inLAN = []breakage{
 func TestExplainInLAN(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, lab.NoGuestRoute(), lab.LANPeers(1))
-	v := h.startNet(t, append(boot(t), "--name", "web", "--ip", "192.0.2.77")...)
+	v := h.startNet(t, append(boot(t), "--name", "web", "--ip", "192.0.2.77", "--no-repair")...)
 	v.isWell(t)
 	for _, b := range inLAN {
 		t.Run(b.name, func(t *testing.T) { b.isExplained(t, v) })
