@@ -66,6 +66,7 @@ func (l *Launcher) checkVMs(host *netplumb.Host) ([]Check, error) {
 			continue // what is left of its network goes with it
 		}
 		checks = append(checks, checkNetwork(vm.VM, vm.Details.Plan.Review(host))...)
+		checks = append(checks, checkConflict(vm.VM)...)
 	}
 	return checks, nil
 }
@@ -100,6 +101,18 @@ func checkSupervision(vm Details) Check {
 		c.Status, c.Have, c.Remedy = hostcheck.Fail, "nobody answers DHCP or cleans up", "kvmrun adopt "+vm.Name
 	}
 	return c
+}
+
+// checkConflict tells of another machine that claims the VM's address.
+func checkConflict(vm VM) []Check {
+	if vm.Conflict == nil {
+		return nil
+	}
+	return []Check{{
+		VM: vm.Name, Name: "address " + vm.IP, Status: hostcheck.Fail, Want: "nobody else's on the LAN",
+		Have:   fmt.Sprintf("%s claims it, too, since %s", vm.Conflict.MAC, vm.Conflict.Since.Format(time.RFC3339)),
+		Remedy: "kvmrun stop " + vm.Name + " # and start it at another address, or take this one from that machine",
+	}}
 }
 
 func checkUplink(uplink string) Check {

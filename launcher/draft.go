@@ -22,12 +22,14 @@ import (
 // draft is a Spec on its way to completion: checked against the host, but
 // with nothing reserved yet. Name, address and user ID may still be open.
 type draft struct {
-	spec  Spec
-	base  string       // what a name is made from
-	pool  netip.Prefix // what an address is chosen from
-	notes []string     // what the user may not expect
-	host  *netplumb.Host
-	facts netplumb.Facts
+	spec   Spec
+	base   string       // what a name is made from
+	asked  Network      // before address and MAC were chosen
+	pool   netip.Prefix // what an address is chosen from
+	rivals []netip.Addr // which others on the LAN have
+	notes  []string     // what the user may not expect
+	host   *netplumb.Host
+	facts  netplumb.Facts
 	// routers are addresses of the LAN's that no guest may have.
 	routers map[netip.Addr]bool
 }
@@ -53,6 +55,7 @@ func (l *Launcher) draft(spec Spec) (*draft, error) {
 		d.close()
 		return nil, err
 	}
+	d.asked = d.spec.Network
 	return d, nil
 }
 

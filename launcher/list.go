@@ -25,6 +25,7 @@ type VM struct {
 	Image      string    `json:"image"`
 	Started    time.Time `json:"started,omitzero"`
 	Reachable  time.Time `json:"reachable,omitzero"`
+	Conflict   *Conflict `json:"conflict,omitempty"` // who else claims the address
 	UUID       string    `json:"uuid"`
 	Supervised bool      `json:"supervised"`
 }
@@ -143,7 +144,7 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	v.Name, v.State, v.Reason, v.Supervised = d.Name, state.Phase, state.Reason, supervised
 	v.Started, v.Reachable = state.Started, state.Reachable
 	if alive {
-		v.PID = state.QEMU.PID
+		v.PID, v.Conflict = state.QEMU.PID, state.Conflict
 	}
 	command := state.Command
 	state.Command = nil // it need not be printed twice

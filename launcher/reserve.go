@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -45,7 +46,7 @@ func (l *Launcher) reserve(ctx context.Context, d *draft) (folder vmdir.New, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ReleaseLeases(l.root, &d.spec), folder.Discard())
+			err = errors.Join(err, l.unreserve(d, folder))
 		}
 	}()
 	if err = l.chooseRest(d); err != nil {
@@ -71,13 +72,21 @@ func Lease(root vmdir.Root, s *Spec) error {
 	return nil
 }
 
+// unreserve gives back what reserve took, the folder's lock last.
+func (l *Launcher) unreserve(d *draft, folder vmdir.New) error {
+	return errors.Join(ReleaseLeases(l.root, &d.spec), folder.Discard())
+}
+
 // leases are the resources that a completed Spec has for itself.
 func (s *Spec) leases() []string {
 	return []string{
-		leaseIP + s.Network.IP.String(),
+		leaseOfIP(s.Network.IP),
 		leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10),
 	}
 }
+
+// leaseOfIP names the lease of an address.
+func leaseOfIP(ip netip.Addr) string { return leaseIP + ip.String() }
 
 // ReleaseLeases gives back what a VM had for itself. Its folder stays.
 func ReleaseLeases(root vmdir.Root, s *Spec) error {
@@ -140,7 +149,6 @@ func (l *Launcher) chooseRest(d *draft) error {
 	if err := l.chooseAddress(d); err != nil {
 		return err
 	}
-	setDefault(&s.Network.MAC, netplumb.MACFor(s.Network.IP))
 	if s.Network.Tap == "" {
 		s.Network.Tap = tapName(s.Name)
 	}
@@ -148,11 +156,19 @@ func (l *Launcher) chooseRest(d *draft) error {
 }
 
 // chooseAddress takes the address that was asked for, or the next free one of
-// the pool, counting upward.
+// the pool, counting upward, and the MAC that goes with it.
 func (l *Launcher) chooseAddress(d *draft) error {
+	if err := l.chooseIP(d); err != nil {
+		return err
+	}
+	setDefault(&d.spec.Network.MAC, netplumb.MACFor(d.spec.Network.IP))
+	return nil
+}
+
+func (l *Launcher) chooseIP(d *draft) error {
 	n := &d.spec.Network
 	if n.IP.IsValid() {
-		if vm := l.root.Holder(leaseIP + n.IP.String()); vm != "" && vm != d.spec.Name {
+		if vm := l.root.Holder(leaseOfIP(n.IP)); vm != "" && vm != d.spec.Name {
 			return fail(KindAddress, "choose another by --ip", "address %s is in use by VM %s", n.IP, vm)
 		}
 		return d.host.CheckAddressFree(n.IP)
@@ -162,8 +178,7 @@ func (l *Launcher) chooseAddress(d *draft) error {
 		return err
 	}
 	taken := func(ip netip.Addr) bool {
-		text := ip.String()
-		if d.routers[ip] || leased[text] && l.root.Holder(leaseIP+text) != "" {
+		if d.routers[ip] || slices.Contains(d.rivals, ip) || leased[ip.String()] && l.root.Holder(leaseOfIP(ip)) != "" {
 			return true
 		}
 		return d.host.CheckAddressFree(ip) != nil

@@ -71,6 +71,7 @@ type Network struct {
 	MAC      netplumb.MAC      `json:"mac"`
 	Uplink   string            `json:"uplink"` // "" for none
 	ProxyARP netplumb.ProxyARP `json:"proxy_arp"`
+	NoProbe  bool              `json:"no_probe,omitempty"` // take an address of the LAN without asking there
 	Tap      string            `json:"tap"`
 	Model    string            `json:"model"`
 	Form     qemu.NetForm      `json:"net_form"`

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"kvmrun/launcher/vmdir"
@@ -15,6 +16,12 @@ type StartOptions struct {
 	// Note is told what was chosen that the user may not expect, such as TCG
 	// in place of KVM. It may be nil.
 	Note func(string)
+}
+
+func (o StartOptions) note(format string, args ...any) {
+	if o.Note != nil {
+		o.Note(fmt.Sprintf(format, args...))
+	}
 }
 
 // Start starts a VM and returns when QEMU runs and the network stands. If it
@@ -39,16 +46,17 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 		return VM{}, during(op, err)
 	}
 	defer d.close()
-	if o.Note != nil {
-		for _, note := range d.notes {
-			o.Note(note)
-		}
+	for _, note := range d.notes {
+		o.note("%s", note)
 	}
 	folder, err := l.place(ctx, d)
 	if err != nil {
 		return VM{}, during(op, err)
 	}
 	op = "start " + folder.Dir.Name
+	if err := l.settleAddress(ctx, d, folder, o); err != nil {
+		return VM{}, during(op, errors.Join(err, l.unreserve(d, folder)))
+	}
 	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o.Detach)
 	return vm, during(op, err)
 }

@@ -41,6 +41,7 @@ type State struct {
 	Created     time.Time      `json:"created"`
 	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
 	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address
+	Conflict    *Conflict      `json:"conflict,omitempty"` // nil while nobody else claims its address
 	Supervisor  process.ID     `json:"supervisor,omitzero"`
 	QEMU        process.ID     `json:"qemu,omitzero"`
 	Dnsmasq     process.ID     `json:"dnsmasq,omitzero"`
@@ -55,6 +56,14 @@ type State struct {
 type Attempt struct {
 	Number int    `json:"number"`          // from 1 on
 	Error  *Error `json:"error,omitempty"` // nil: it goes on
+}
+
+// Conflict is a machine of the LAN that claims the VM's address.
+type Conflict struct {
+	// MAC is what the machine says it has, in the usual form; it may be one that
+	// no machine can have.
+	MAC   string    `json:"mac"`
+	Since time.Time `json:"since"`
 }
 
 // StateVersion is the version of State that this kvmrun writes.

@@ -77,6 +77,10 @@ func (a *app) table(vms []launcher.VM) error {
 		if vm.Reason != "" {
 			_, _ = fmt.Fprintf(a.out, "\n%s: %s\n", vm.Name, strings.Join(harmlessLines(vm.Reason), "\n"))
 		}
+		if c := vm.Conflict; c != nil {
+			_, _ = fmt.Fprintf(a.out, "\n%s: %s on the LAN claims %s, too, since %s\n",
+				vm.Name, harmless(c.MAC), vm.IP, c.Since.Format(time.RFC3339))
+		}
 	}
 	return nil
 }

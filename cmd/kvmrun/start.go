@@ -54,8 +54,10 @@ name and address. The image itself is written to, unless --ephemeral is given.
 
 The guest's address is the next free one of --subnet, or --ip. If it lies in a
 network that the uplink is connected to, the guest becomes a neighbour of every
-machine there, by proxy ARP. Otherwise it lives in a subnet of its own behind
-this host, which other machines reach by a route: ip route add SUBNET via HOST.
+machine there, by proxy ARP. kvmrun first asks there whether somebody has the
+address, which takes 0.6 seconds, and defends it as long as the VM runs.
+Otherwise the guest lives in a subnet of its own behind this host, which other
+machines reach by a route: ip route add SUBNET via HOST.
 
 While the VM runs, its network on this host is repaired when other programs
 change it, or when the uplink goes and comes back; kvmrun events tells of it.
@@ -106,6 +108,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.gateway, "gateway", "", "the guests' router (default: the subnet's first address, or this host)")
 	flags.StringVar(&s.Network.Uplink, "uplink", "", "interface to the LAN, or none (default: that of the default route)")
 	flags.StringVar(&f.proxyARP, "proxy-arp", string(netplumb.ProxyExact), "answer ARP on the uplink for this address alone, for all (interface), or off: exact|interface|off")
+	flags.BoolVar(&s.Network.NoProbe, "no-probe", false, "take an address of the LAN without asking there whether somebody has it")
 	flags.StringVar(&s.Network.Model, "model", qemu.DefaultModel, "network card: virtio-net-pci, e1000, rtl8139, or another of QEMU's")
 	flags.StringVar(&f.netForm, "net-form", string(launcher.FormAuto), "write the card as -net nic -net tap, or as -netdev: auto|net|netdev")
 	flags.StringVar(&f.mac, "mac", "", "the card's MAC address (default: 52:54 and the four bytes of the address)")

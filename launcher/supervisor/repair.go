@@ -209,6 +209,7 @@ func (k *keeper) followUplink(ctx context.Context) []netplumb.Repair {
 	if k.away {
 		k.away = false
 		k.report(ctx, "uplink-back", map[string]any{"uplink": k.uplink.Name, "mac": k.uplink.MAC})
+		k.post(ctx, k.defendAgain)
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // serve looks after the guest's address until QEMU is gone: DHCP, the
-// announcement on the LAN, and the first answer from the guest. server is nil
+// announcement on the LAN and its defence there, and the first answer from the
+// guest. server is nil
 // where the built-in DHCP is off.
 func (s *supervisor) serve(server *dhcp.Server) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -40,6 +41,8 @@ func (s *supervisor) serve(server *dhcp.Server) {
 	}
 	// Closing a packet socket waits for the kernel's readers, some milliseconds.
 	go s.announce(ctx)
+	s.resumeDispute(ctx)
+	s.defend(ctx)
 	if s.state.Reachable.IsZero() {
 		go s.awaitGuest(ctx, s.state.Plan.TapAddress, acknowledged)
 	}

@@ -53,6 +53,7 @@ type supervisor struct {
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
+	guard   guard
 }
 
 // Run waits for an order on the socket, carries it out, and stays until the
@@ -154,7 +155,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	}
 	s := &supervisor{
 		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
-		tasks: make(chan func(), 16), arrives: make(chan connection, 1),
+		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
 	}
 	if s.log, err = openLog(s.dir); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func TestAddressIsAnnounced(t *testing.T) {
 	}
 	mislead()
 	v := h.start(t, frozen(t, "--ip", address)...)
-	uplink := ip[struct{ Address string }](t, h.Host, "link", "show", "dev", "eth0")[0].Address
+	uplink := macOf(t, h.Host)
 	isCorrected := func() {
 		lab.Eventually(t, patience, func() error {
 			found := ip[entry](t, h.LAN, "neigh", "show", address)

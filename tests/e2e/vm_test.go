@@ -25,6 +25,10 @@ type vm struct {
 	Started    time.Time `json:"started"`
 	UUID       string    `json:"uuid"`
 	Supervised bool      `json:"supervised"`
+	Conflict   *struct {
+		MAC   string    `json:"mac"`
+		Since time.Time `json:"since"`
+	} `json:"conflict"`
 
 	host *host
 }
