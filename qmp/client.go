@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A Client is a connection to QEMU's monitor, past the handshake. Its methods
@@ -16,6 +17,7 @@ type Client struct {
 	conn    *net.UnixConn
 	version Version
 	writing chan struct{} // holds a token while a command is being written
+	failed  chan struct{} // closed when err is set
 	done    chan struct{} // closed when reading has ended, err is final and all are told
 
 	mu     sync.Mutex
@@ -37,6 +39,7 @@ func New(ctx context.Context, conn *net.UnixConn) (*Client, error) {
 	c := &Client{
 		conn:    conn,
 		writing: make(chan struct{}, 1),
+		failed:  make(chan struct{}),
 		done:    make(chan struct{}),
 		calls:   make(map[uint64]*call),
 	}
@@ -90,6 +93,7 @@ func (c *Client) fail(reason error) error {
 	c.mu.Lock()
 	if c.err == nil {
 		c.err = reason
+		close(c.failed)
 	}
 	c.mu.Unlock()
 	if err := c.conn.Close(); !errors.Is(err, net.ErrClosed) {
@@ -101,6 +105,7 @@ func (c *Client) fail(reason error) error {
 // read deals with everything the peer sends until the connection ends, then
 // tells all who wait for more. It is the only goroutine of a client.
 func (c *Client) read(lines *lineReader) {
+	var pace pace
 	for {
 		line, err := lines.next()
 		if err != nil {
@@ -111,12 +116,24 @@ func (c *Client) read(lines *lineReader) {
 			_ = c.fail(err)
 			break
 		}
+		c.wait(pace.take(len(line), time.Now()))
 	}
 	c.mu.Lock()
 	c.failCalls(c.err)
 	c.feed.end()
 	c.mu.Unlock()
 	close(c.done)
+}
+
+// wait makes the peer wait before it is read on.
+func (c *Client) wait(pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	select {
+	case <-time.After(pause):
+	case <-c.failed:
+	}
 }
 
 // dispatch hands one line to whom it concerns. It never waits for a receiver.

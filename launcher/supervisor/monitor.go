@@ -74,7 +74,12 @@ func (s *supervisor) use(c connection) {
 // what its guest does.
 func (s *supervisor) arrive(c connection) {
 	s.use(c)
-	if c.phase == launcher.Paused {
+	s.standsOrGoes(c.phase)
+}
+
+// standsOrGoes takes QEMU's word for what its guest does.
+func (s *supervisor) standsOrGoes(phase launcher.Phase) {
+	if phase == launcher.Paused {
 		s.paused()
 		return
 	}

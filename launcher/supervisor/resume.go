@@ -65,9 +65,10 @@ func (s *supervisor) letGoOn(ctx context.Context, client *qmp.Client) error {
 	return nil
 }
 
-// catchUp takes the events that have come so far.
+// catchUp takes the events that have come so far, and no more than may wait:
+// others may come as fast as they are taken.
 func (s *supervisor) catchUp() {
-	for {
+	for range maxUnread {
 		select {
 		case e, ok := <-s.incoming():
 			if !ok {

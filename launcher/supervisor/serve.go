@@ -25,7 +25,7 @@ func (s *supervisor) serve(server *dhcp.Server) {
 	acknowledged := make(chan struct{}, 1)
 	if server != nil {
 		server.OnEvent = func(e dhcp.Event) {
-			s.post(ctx, func() { s.event("dhcp-"+string(e.Kind), nil) })
+			s.post(ctx, func() { s.caused("dhcp-"+string(e.Kind), nil) })
 			if e.Kind == dhcp.Acknowledged {
 				select {
 				case acknowledged <- struct{}{}:

@@ -54,6 +54,9 @@ type supervisor struct {
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
 	guard   guard
+
+	missed   uint64 // events of QEMU\'s that were lost and made up for
+	makingUp bool
 }
 
 // Run waits for an order on the socket, carries it out, and stays until the
@@ -200,6 +203,13 @@ func (s *supervisor) close() {
 // the VM, so a failure is only logged.
 func (s *supervisor) event(name string, data any) {
 	if err := s.journal.Add(name, time.Now(), data); err != nil {
+		s.log.Error("event is lost", "event", name, "err", err)
+	}
+}
+
+// caused writes an event that the guest can cause as often as it likes.
+func (s *supervisor) caused(name string, data any) {
+	if err := s.journal.AddCaused(name, time.Now(), data); err != nil {
 		s.log.Error("event is lost", "event", name, "err", err)
 	}
 }

@@ -81,9 +81,12 @@ func (s *supervisor) overlayOf(disk launcher.Disk) string {
 	return launcher.OverlayDir(s.data)
 }
 
+// maxBlamed is how many disks can be to blame at once.
+const maxBlamed = 64
+
 // blame notes which disk QEMU stops the guest for.
 func (s *supervisor) blame(e qmp.Event) {
-	if node, ok := e.Data["node-name"].(string); ok && node != "" && e.Data["action"] == "stop" {
+	if node, ok := e.Data["node-name"].(string); ok && node != "" && e.Data["action"] == "stop" && len(s.blamed) < maxBlamed {
 		if s.blamed == nil {
 			s.blamed = make(map[string]bool)
 		}

@@ -12,7 +12,7 @@ import (
 // busyTime is how long after its start a VM keeps its supervisor busy, roughly.
 const busyTime = 5 * time.Second
 
-// trimInterval is how often the console's log is held against its bound.
+// trimInterval is how often the growing files are held against their bounds.
 const trimInterval = 30 * time.Second
 
 // rest gives back the memory that bringing the VM up took: from here on little
@@ -44,6 +44,7 @@ func (s *supervisor) watch() (failure error, left bool) {
 			}
 			shutdown = shutdown || e.Event == "SHUTDOWN"
 			s.note(e)
+			s.makeUp()
 		case task := <-s.tasks:
 			task()
 		case <-s.button:
@@ -53,7 +54,7 @@ func (s *supervisor) watch() (failure error, left bool) {
 		case <-quiet:
 			rest()
 		case <-trim.C:
-			s.settle(s.dir.TrimConsole())
+			s.settle(s.dir.Trim())
 			s.keepRecords()
 		case <-home.C:
 			s.keepHome()
@@ -86,7 +87,7 @@ func (s *supervisor) note(e qmp.Event) {
 		data = e.Data
 	}
 	when := time.Unix(e.Timestamp.Seconds, e.Timestamp.Microseconds*int64(time.Microsecond/time.Nanosecond))
-	if err := s.journal.Add(e.Event, when, data); err != nil {
+	if err := s.journal.AddCaused(e.Event, when, data); err != nil {
 		s.log.Error("event is lost", "event", e.Event, "err", err)
 	}
 	switch e.Event {

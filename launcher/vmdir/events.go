@@ -2,14 +2,10 @@ package vmdir
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"time"
 )
-
-// maxEvents bounds a VM's event file, in bytes. A guest can cause events
-// without end (a clock that it sets, a disk error that it repeats); past the
-// bound they are dropped.
-const maxEvents = 4 << 20
 
 // Event is one line of a VM's event file.
 type Event struct {
@@ -19,9 +15,15 @@ type Event struct {
 }
 
 // Journal appends to a VM's event file. One goroutine at a time may use it.
+//
+// Trim keeps the newest of the file. A guest can cause events without end (a
+// clock that it sets, an address that it asks for), and kvmrun's own must not be
+// pushed out by them: those that a guest can cause are written at a bounded rate,
+// each by its name.
 type Journal struct {
-	file *os.File
-	size int64
+	file   *os.File
+	now    func() time.Time
+	caused map[string]*allowance
 }
 
 // OpenJournal opens the event file for appending. The caller closes it.
@@ -30,35 +32,36 @@ func (d Dir) OpenJournal() (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return &Journal{file: f, size: info.Size()}, nil
+	return &Journal{file: f, now: time.Now, caused: make(map[string]*allowance)}, nil
 }
 
-// Add writes one event, in one write so that a reader never sees half a line.
+// Add writes one of kvmrun's own events, in one write so that a reader never sees
+// half a line.
 func (j *Journal) Add(name string, when time.Time, data any) error {
-	if j.size >= maxEvents {
-		return nil
-	}
-	e := Event{Time: when.UTC(), Event: name}
+	var text json.RawMessage
 	if data != nil {
-		text, err := json.Marshal(data)
-		if err != nil {
+		var err error
+		if text, err = json.Marshal(data); err != nil {
 			return err
 		}
-		e.Data = text
 	}
+	return j.write(Event{Time: when.UTC(), Event: name, Data: text})
+}
+
+func (j *Journal) write(e Event) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	n, err := j.file.Write(append(line, '\n'))
-	j.size += int64(n)
+	_, err = j.file.Write(append(line, '\n'))
 	return err
 }
 
-// Close closes the file.
-func (j *Journal) Close() error { return j.file.Close() }
+// Close writes down what was left out last, and closes the file.
+func (j *Journal) Close() error {
+	var errs []error
+	for name, a := range j.caused {
+		errs = append(errs, j.confess(name, a))
+	}
+	return errors.Join(append(errs, j.file.Close())...)
+}

@@ -90,7 +90,7 @@ func textIsEvent(t *testing.T, dir Dir, text []byte) {
 	defer func() { _ = j.Close() }()
 	var data any
 	_ = json.Unmarshal(text, &data)
-	if err := j.Add(string(text), time.Unix(1, 2), data); err != nil {
+	if err := j.AddCaused(string(text), time.Unix(1, 2), data); err != nil {
 		t.Fatal(err)
 	}
 	written, err := os.ReadFile(dir.File(EventsFile))

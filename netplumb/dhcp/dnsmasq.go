@@ -11,7 +11,8 @@ import (
 // DnsmasqArgs returns the arguments, without the program's name, of a dnsmasq
 // (dnsmasq(8), 2.80 or newer) that serves the guest of cfg and nobody else. It
 // stays in the foreground, keeps no file, reads none of the host's
-// configuration, offers without pinging first, and logs to standard error.
+// configuration, offers without pinging first, and logs to standard error, but
+// not each exchange: a guest could fill a disk with them.
 // DnsmasqStarted tells from that log when it listens.
 //
 // cfg.Interface must be up and have the address cfg.ServerID, in the same
@@ -24,7 +25,7 @@ func DnsmasqArgs(cfg Config) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]string{"--keep-in-foreground", "--log-facility=-", "--pid-file="}, service...), nil
+	return append([]string{"--keep-in-foreground", "--log-facility=-", "--quiet-dhcp", "--pid-file="}, service...), nil
 }
 
 // DnsmasqInterface is the one of DnsmasqArgs that no other interface's has.

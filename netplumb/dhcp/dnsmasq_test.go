@@ -23,7 +23,7 @@ import (
 func TestDnsmasqArgs(t *testing.T) {
 	got, err := DnsmasqArgs(testConfig())
 	want := []string{
-		"--keep-in-foreground", "--log-facility=-", "--pid-file=",
+		"--keep-in-foreground", "--log-facility=-", "--quiet-dhcp", "--pid-file=",
 		"--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--port=0",
 		"--bind-interfaces", "--interface=tap0", "--except-interface=lo",
 		"--no-ping", "--leasefile-ro", "--dhcp-authoritative", "--dhcp-broadcast",

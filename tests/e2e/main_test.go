@@ -6,4 +6,9 @@ import (
 	"kvmrun/tests/lab"
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) {
+	if isFlood() {
+		beFlood()
+	}
+	lab.Main(m)
+}
