@@ -47,9 +47,7 @@ func answerDiscover(cfg Config, request *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		return lease(cfg, request, dhcpv4.MessageTypeOffer)
 	}
 	// RFC 4039: two messages instead of four.
-	reply := lease(cfg, request, dhcpv4.MessageTypeAck)
-	reply.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionRapidCommit, nil))
-	return reply
+	return lease(cfg, request, dhcpv4.MessageTypeAck, dhcpv4.OptGeneric(dhcpv4.OptionRapidCommit, nil))
 }
 
 // answerRequest follows RFC 2131, section 4.3.2. The client's state shows in
@@ -93,14 +91,17 @@ func answerBOOTP(cfg Config, request *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 	return reply
 }
 
-// lease builds an OFFER or ACK with the guest's address.
-func lease(cfg Config, request *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
+// lease builds an OFFER or ACK with the guest's address and the options that it
+// must have. Parameters come last: they are what is left out where room is short.
+func lease(cfg Config, request *dhcpv4.DHCPv4, kind dhcpv4.MessageType, must ...dhcpv4.Option) *dhcpv4.DHCPv4 {
 	reply := newReply(cfg, request, kind)
 	reply.YourIPAddr = ip(cfg.Address.Addr())
 	if kind == dhcpv4.MessageTypeAck {
 		reply.ClientIPAddr = request.ClientIPAddr
 	}
-	reply.UpdateOption(dhcpv4.OptIPAddressLeaseTime(cfg.lease()))
+	for _, option := range append(must, dhcpv4.OptIPAddressLeaseTime(cfg.lease())) {
+		reply.UpdateOption(option)
+	}
 	addLeaseTimers(cfg, request, reply)
 	addParameters(cfg, request, reply)
 	return reply

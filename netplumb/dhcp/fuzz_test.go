@@ -96,7 +96,7 @@ func checkReplyFrame(t *testing.T, cfg Config, request, reply []byte) {
 	case !yours.IsUnspecified() && !sameIP(yours, cfg.Address.Addr()):
 		t.Fatalf("the guest is told the address %s", yours)
 	case len(reply)-ethernetHeader-ipv4Header-udpHeader > max(largestReply(question), bootpLength):
-		t.Fatalf("a reply of %d bytes to a client that takes %d", len(reply), largestReply(question))
+		t.Fatalf("a reply in a frame of %d bytes to a client that takes %d", len(reply), largestReply(question))
 	}
 }
 
