@@ -93,6 +93,14 @@ torture-binary: setup-test all
 	@mkdir -p build/torture
 	$(go) test -c -o build/torture/torture.test ./tests/torture
 
+# The seeds of all targets are part of make test. What is found goes to Go's own
+# cache, and what fails to the package's testdata.
+FUZZTIME ?= 30m
+
+.PHONY: fuzz
+fuzz: setup-test ## each fuzz target for FUZZTIME=30m, one after another; ONLY=launcher.FuzzLook
+	tests/fuzz '$(FUZZTIME)' '$(ONLY)'
+
 .PHONY: lint
 lint: setup-test $(golangci_lint) ## gofmt, vet, golangci-lint, shellcheck
 	@files=$$(git ls-files '*.go'); \
