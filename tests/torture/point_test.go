@@ -96,6 +96,11 @@ func (m *machine) mend(t *testing.T) error {
 	if _, err := m.run(t, "gc"); err != nil {
 		return err
 	}
+	// A supervisor that gc has put on a VM whose QEMU was just ending cleans up
+	// by itself.
+	if err := m.settle(t); err != nil {
+		return err
+	}
 	vms, err := m.list(t)
 	if err != nil {
 		return err
