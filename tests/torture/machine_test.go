@@ -106,12 +106,13 @@ func (m *machine) list(t *testing.T) ([]vm, error) {
 	return vms, json.Unmarshal([]byte(text), &vms)
 }
 
-// census counts the processes of a host that have to do with kvmrun.
-type census struct{ commands, supervisors, qemus, decoys int }
+// census counts the processes of a host that have to do with kvmrun, and those
+// that are dying: they have no arguments any more, and yet may hold files.
+type census struct{ commands, supervisors, qemus, decoys, dying int }
 
 func (m *machine) processes(t *testing.T) census {
 	t.Helper()
-	var n census
+	n := census{dying: m.dying(t)}
 	for _, line := range m.Host.Processes(t) {
 		words := strings.Fields(line)
 		switch program := filepath.Base(words[0]); {
@@ -123,6 +124,22 @@ func (m *machine) processes(t *testing.T) census {
 			n.supervisors++
 		case program == "kvmrun":
 			n.commands++
+		}
+	}
+	return n
+}
+
+// dying counts the processes that have given up their memory, but not all else.
+func (m *machine) dying(t *testing.T) int {
+	t.Helper()
+	commands, err := filepath.Glob(m.Host.File("/proc/[0-9]*/cmdline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, path := range commands {
+		if text, err := os.ReadFile(path); err == nil && len(text) == 0 {
+			n++
 		}
 	}
 	return n
@@ -152,7 +169,7 @@ func (m *machine) settle(t *testing.T) error {
 				return fmt.Errorf("%s is %s", v.Name, v.State)
 			}
 		}
-		if n.commands > 0 || n.supervisors != supervised || n.qemus != alive {
+		if n.commands > 0 || n.dying > 0 || n.supervisors != supervised || n.qemus != alive {
 			return fmt.Errorf("processes %+v, and listed are %+v", n, vms)
 		}
 		return nil

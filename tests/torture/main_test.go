@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 // The command line. Without store the tables are only printed.
 var (
 	every    = flag.Int("every", shortStride, "kill at each n-th of the system calls")
-	only     = flag.String("only", "", "only sweeps whose title begins so, such as start/command")
+	only     = flag.String("only", "", "only sweeps whose titles begin so, such as start/command,stop")
 	onePoint = flag.String("point", "", "kill at this point alone, such as start/supervisor/all/17")
 	cycles   = flag.Int("cycles", shortSoak, "start and stop this many VMs in TestSoak")
 	seed     = flag.Uint64("seed", 1, "of what is killed in TestSoak, and when")

@@ -3,6 +3,7 @@ package torture
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,7 @@ func TestTorture(t *testing.T) {
 	}
 	var rows []row
 	for _, s := range sweeps() {
-		if !strings.HasPrefix(s.title(), *only) {
+		if !s.wanted(*only) {
 			continue
 		}
 		found := s.run(t, *every)
@@ -57,6 +58,14 @@ func tortureOne(t *testing.T, name string) {
 	default:
 		fmt.Printf("%s: no difference\n  %s\n", name, o.call)
 	}
+}
+
+// wanted tells whether the sweep's title begins as one of the given do, which
+// commas separate.
+func (s sweep) wanted(titles string) bool {
+	return slices.ContainsFunc(strings.Split(titles, ","), func(begin string) bool {
+		return strings.HasPrefix(s.title(), begin)
+	})
 }
 
 // row is what a sweep has found.
