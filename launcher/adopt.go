@@ -26,9 +26,7 @@ func (l *Launcher) Adopt(ctx context.Context, name string) error {
 
 // AdoptEach adopts VMs side by side and joins what failed.
 func (l *Launcher) AdoptEach(ctx context.Context, names []string) error {
-	errs := make([]error, len(names))
-	each(len(names), func(i int) { errs[i] = l.Adopt(ctx, names[i]) })
-	return errors.Join(errs...)
+	return sideBySide(names, func(name string) error { return l.Adopt(ctx, name) })
 }
 
 // AdoptAll adopts every VM but the records of those that failed. One that ends
@@ -38,14 +36,13 @@ func (l *Launcher) AdoptAll(ctx context.Context) error {
 	if err != nil {
 		return during("adopt", err)
 	}
-	errs := make([]error, len(names))
-	each(len(names), func(i int) {
-		err := l.Adopt(ctx, names[i])
-		if kind := KindOf(err); kind != KindEnded && kind != KindNotFound {
-			errs[i] = err
+	return sideBySide(names, func(name string) error {
+		err := l.Adopt(ctx, name)
+		if kind := KindOf(err); kind == KindEnded || kind == KindNotFound {
+			return nil
 		}
+		return err
 	})
-	return errors.Join(errs...)
 }
 
 func (l *Launcher) replace(ctx context.Context, name string) error {

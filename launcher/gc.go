@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 
 	"kvmrun/netplumb"
 )
@@ -81,14 +83,17 @@ func (l *Launcher) adoptAll(ctx context.Context, dryRun bool) ([]Leftover, error
 	found := make([]Leftover, len(alone))
 	errs := make([]error, len(alone)+1)
 	errs[len(alone)] = err
-	each(len(alone), func(i int) {
-		vm := alone[i]
+	var all sync.WaitGroup
+	for i, vm := range alone {
 		action := ActionAdopt
 		if vm.State == Dead || vm.State == Failed {
 			action = ActionBury
 		}
-		found[i], errs[i] = attempt(dryRun, "VM "+vm.Name, action, func() error { return l.adopt(ctx, l.root.Dir(vm.Name)) })
-	})
+		all.Go(func() {
+			found[i], errs[i] = attempt(dryRun, "VM "+vm.Name, action, func() error { return l.adopt(ctx, l.root.Dir(vm.Name)) })
+		})
+	}
+	all.Wait()
 	return found, errors.Join(errs...)
 }
 
@@ -139,17 +144,21 @@ func (l *Launcher) sweepJournal(dryRun bool) ([]Leftover, error) {
 // leased tells whether an address is a VM's.
 func (l *Launcher) leased(addr netip.Addr) bool { return l.root.Holder(leaseIP+addr.String()) != "" }
 
-// overlayPattern is what overlays are called, for a moment, on file systems
-// without unnamed files (package images).
-const overlayPattern = ".overlay-*"
+// overlayName is what overlays are called, for a moment, on file systems without
+// unnamed files (package images, by os.CreateTemp).
+var overlayName = regexp.MustCompile(`^\.overlay-[0-9]+$`)
 
 // sweepOverlays removes overlays whose makers were killed before they could take
 // their names away. Whoever makes one at this moment does not need the name.
 func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
-	paths, err := filepath.Glob(filepath.Join(OverlayDir(l.data), overlayPattern))
-	errs := []error{err}
+	entries, err := os.ReadDir(OverlayDir(l.data))
+	errs := []error{ignoreGone(err)}
 	var found []Leftover
-	for _, path := range paths {
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !overlayName.MatchString(e.Name()) {
+			continue
+		}
+		path := filepath.Join(OverlayDir(l.data), e.Name())
 		one, err := attempt(dryRun, path, ActionRemove, func() error { return ignoreGone(os.Remove(path)) })
 		found, errs = append(found, one), append(errs, err)
 	}

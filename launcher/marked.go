@@ -26,25 +26,53 @@ func (l *Launcher) sweepMarked(ctx context.Context, o GCOptions) ([]Leftover, er
 	if err != nil || len(strangers) == 0 {
 		return nil, err
 	}
-	if o.Unrecorded && !o.DryRun {
-		// A supervisor may just be about to write down anew what was lost.
-		if err := sleep(ctx, 2*HomeInterval); err != nil {
-			return nil, err
-		}
-		if strangers, err = l.strangers(host); err != nil {
-			return nil, err
-		}
+	if !o.Unrecorded || o.DryRun {
+		return listMarked(strangers, o.Unrecorded), nil
 	}
-	var found []Leftover
-	var errs []error
+	// A supervisor may just be about to write down anew what was lost.
+	if err := sleep(ctx, 2*HomeInterval); err != nil {
+		return nil, err
+	}
+	if strangers, err = l.strangers(host); err != nil {
+		return nil, err
+	}
 	for _, m := range strangers {
-		action := ActionLeave
-		if o.Unrecorded {
-			action = ActionRemove
-		}
-		one, err := attempt(o.DryRun || !o.Unrecorded, m.String()+", of which there is no record", action, func() error {
-			return errors.Join(endOwner(ctx, m), host.Remove(m))
-		})
+		err = errors.Join(err, endOwner(ctx, m))
+	}
+	found, err2 := l.removeMarked(ctx, host)
+	return found, errors.Join(err, err2)
+}
+
+func listMarked(strangers []netplumb.Marked, remove bool) []Leftover {
+	action := ActionLeave
+	if remove {
+		action = ActionRemove
+	}
+	found := make([]Leftover, len(strangers))
+	for i, m := range strangers {
+		found[i] = Leftover{What: m.String() + unrecorded, Action: action}
+	}
+	return found
+}
+
+const unrecorded = ", of which there is no record"
+
+// removeMarked looks once more and removes, under the run directory's lock: what
+// belongs to no VM then does not come to belong to one meanwhile.
+func (l *Launcher) removeMarked(ctx context.Context, host *netplumb.Host) ([]Leftover, error) {
+	if err := l.makeRoot(); err != nil {
+		return nil, err
+	}
+	guard, err := l.root.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = guard.Close() }()
+	strangers, err := l.strangers(host)
+	errs := []error{err}
+	var found []Leftover
+	for _, m := range strangers {
+		one, err := attempt(false, m.String()+unrecorded, ActionRemove, func() error { return host.Remove(m) })
 		found, errs = append(found, one), append(errs, err)
 	}
 	return found, errors.Join(errs...)

@@ -69,6 +69,13 @@ func (l *Launcher) attend(dir vmdir.Dir) error {
 	return supervisor.order(l.adoption(dir), lock)
 }
 
+// Alone tells whether the VM should have a supervisor and has none, and which
+// phase it is in: Failed if not all could be undone.
+func (l *Launcher) Alone(name string) (phase Phase, alone bool, err error) {
+	vm, alone, err := l.lookUnattended(l.root.Dir(name))
+	return vm.State, alone, ignoreGone(err)
+}
+
 // Attend puts a supervisor on the VM if it should have one and has none, and tells
 // whether it did. It does not wait for what that one has to do.
 func (l *Launcher) Attend(name string) (bool, error) {

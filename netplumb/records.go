@@ -1,6 +1,9 @@
 package netplumb
 
-import "errors"
+import (
+	"errors"
+	"maps"
+)
 
 // Records are what the journal says of the shared changes that a plan made, by
 // the journal's keys. Who looks after a guest keeps a copy: the journal lies in
@@ -19,6 +22,17 @@ func (p *Plan) Records(h *Host) (Records, error) {
 		return err
 	})
 	return records, err
+}
+
+// With is these records with those of a later look. What that has not seen stays as
+// it was: an entry goes when the last guest does, and this one is still there.
+func (r Records) With(later Records) Records {
+	all := maps.Clone(r.changes)
+	if all == nil {
+		all = map[string]change{}
+	}
+	maps.Copy(all, later.changes)
+	return Records{all}
 }
 
 // PutBack writes records into a journal that was lost, and makes this plan's

@@ -23,7 +23,8 @@ VM go, and settings get their old values back. Records of VMs that failed stay
 Only what kvmrun has written down is removed. A tap, proxy entry or alias that
 bears kvmrun's marks and is recorded nowhere is listed and left alone.
 --unrecorded removes it, too, and ends the QEMU whose tap it is: for when the
-run directory was lost and every kvmrun process killed.`,
+run directory was lost and every kvmrun process killed. VMs of another run
+directory count as recorded nowhere.`,
 		Example: `  kvmrun gc --dry-run
   kvmrun gc`,
 		Annotations: ends(launcher.KindPermission, launcher.KindStorage, launcher.KindTimeout, launcher.KindCanceled),

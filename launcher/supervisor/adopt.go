@@ -32,7 +32,9 @@ func (s *supervisor) adopt() error {
 	if s.state.Phase == "" {
 		s.state.Phase = launcher.Starting
 	}
-	s.settle(s.dir.WithdrawStop()) // of a command that was killed before QEMU ended
+	if reason, _ := s.stopAsked(); reason == "" {
+		s.settle(s.dir.WithdrawStop()) // of a command that was killed before QEMU ended
+	}
 	s.settle(s.save())
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -20,7 +20,7 @@ import (
 func (s *supervisor) abandon(failure error, givenUp, detached bool) error {
 	keep := s.qemu != nil && launcher.KindOf(failure) == launcher.KindQEMU && !givenUp || detached
 	s.stopQEMU()
-	if _, asked := s.dir.StopAsked(); keep && !asked {
+	if _, asked := s.stopAsked(); keep && !asked {
 		return s.end(failure)
 	}
 	return s.end(nil)
@@ -29,7 +29,7 @@ func (s *supervisor) abandon(failure error, givenUp, detached bool) error {
 // ifStopped says of a launch that failed because somebody stopped the VM that this
 // is why.
 func (s *supervisor) ifStopped(failure error) error {
-	if reason, asked := s.dir.StopAsked(); !asked || reason != "" || launcher.KindOf(failure) != launcher.KindQEMU {
+	if reason, asked := s.stopAsked(); !asked || reason != "" || launcher.KindOf(failure) != launcher.KindQEMU {
 		return failure
 	}
 	return &launcher.Error{Kind: launcher.KindEnded, Err: errors.New("it was stopped while it started"), Advice: "start it again"}

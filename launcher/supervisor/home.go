@@ -89,6 +89,9 @@ func (s *supervisor) comeHome() error {
 		return err
 	}
 	defer func() { _ = guard.Close() }()
+	if s.reclaim() {
+		return nil
+	}
 	folder, err := root.New()
 	if err != nil {
 		return err
@@ -104,6 +107,22 @@ func (s *supervisor) comeHome() error {
 		return errors.Join(err, folder.Discard())
 	}
 	return s.moveIn(folder)
+}
+
+// reclaim takes the lock of the folder that has the VM's name if it is the VM's own:
+// of which only the lock was removed.
+func (s *supervisor) reclaim() bool {
+	var spec launcher.Spec
+	if s.dir.Read(vmdir.SpecFile, &spec) != nil || spec.UUID != s.spec.UUID {
+		return false
+	}
+	lock, err := s.dir.Supervise()
+	if err != nil {
+		return false
+	}
+	_ = s.lock.Close()
+	s.lock = lock
+	return true
 }
 
 // moveIn uses the new folder in the old one's place.
@@ -139,10 +158,11 @@ func (s *supervisor) keepRecords() {
 	if s.state.Plan == nil || s.dir.Has(s.lock) != nil {
 		return
 	}
+	s.settle(s.putRecordsBack()) // if the journal alone was lost
 	records, err := s.state.Plan.Records(s.host)
 	if err != nil {
 		s.log.Error("the network's journal cannot be read", "err", err)
 		return
 	}
-	s.records = records
+	s.records = s.records.With(records)
 }

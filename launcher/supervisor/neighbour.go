@@ -36,8 +36,9 @@ func (s *supervisor) watchNeighbour(ctx context.Context) {
 	}
 }
 
-// neighbour is the next VM that has a supervisor, be it one that it gets now.
-// Records of VMs that failed need none.
+// neighbour is the next VM that has a supervisor, be it one that it gets now. What
+// is left of a VM whose QEMU is gone is undone on the way. Records of VMs that failed
+// need nobody: that of which not all could be undone is for start and gc to try.
 func (s *supervisor) neighbour(ctx context.Context) (vmdir.Dir, bool) {
 	names, err := s.root.Names()
 	if err != nil {
@@ -49,10 +50,7 @@ func (s *supervisor) neighbour(ctx context.Context) (vmdir.Dir, bool) {
 			continue
 		}
 		dir := s.root.Dir(name)
-		if supervised, err := dir.Supervised(); err == nil && supervised {
-			return dir, true
-		}
-		if s.attend(ctx, name) {
+		if supervised, err := dir.Supervised(); err == nil && supervised || s.attend(ctx, name) {
 			return dir, true
 		}
 	}
@@ -60,21 +58,30 @@ func (s *supervisor) neighbour(ctx context.Context) (vmdir.Dir, bool) {
 }
 
 // attend hires a supervisor for the VM if it should have one and has none, and
-// tells whether it did.
-func (s *supervisor) attend(ctx context.Context, name string) bool {
-	attended := false
-	pause(ctx, neighbourGrace)
-	if ctx.Err() != nil {
+// tells whether that one stays.
+func (s *supervisor) attend(ctx context.Context, name string) (stays bool) {
+	l, err := launcher.New(launcher.Options{RunDir: s.root.Path, DataDir: s.data, Executable: executable()})
+	if err != nil {
+		s.post(ctx, func() { s.log.Error("nobody looks after the next VM's supervisor", "err", err) })
 		return false
 	}
-	l, err := launcher.New(launcher.Options{RunDir: s.root.Path, DataDir: s.data, Executable: executable()})
-	if err == nil {
-		attended, err = l.Attend(name)
+	if !needsOne(l, name) {
+		return false
 	}
-	if err != nil || attended {
-		s.post(ctx, func() { s.log.Info("a VM has no supervisor", "vm", name, "hired", attended, "err", err) })
+	pause(ctx, neighbourGrace)
+	if ctx.Err() != nil || !needsOne(l, name) {
+		return false
 	}
-	return attended
+	phase, _, _ := l.Alone(name)
+	attended, err := l.Attend(name)
+	s.post(ctx, func() { s.log.Info("a VM has no supervisor", "vm", name, "hired", attended, "err", err) })
+	return attended && phase != launcher.Dead
+}
+
+// needsOne tells whether a VM needs a supervisor that this one may hire.
+func needsOne(l *launcher.Launcher, name string) bool {
+	phase, alone, err := l.Alone(name)
+	return err == nil && alone && phase != launcher.Failed
 }
 
 // awaitEnd waits until the VM's supervisor has ended, or for some time at most.
@@ -91,7 +98,7 @@ func awaitEnd(ctx context.Context, dir vmdir.Dir) {
 			return
 		}
 	}
-	pause(ctx, neighbourInterval)
+	pause(ctx, neighbourGrace) // it is only just starting
 }
 
 // executable is the kvmrun that is installed where this one was, or this one if

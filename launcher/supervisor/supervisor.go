@@ -137,7 +137,6 @@ func (s *supervisor) runAdopted() error {
 // lookAfter follows a VM that runs to its end, and takes everything back, unless
 // another supervisor is to do that.
 func (s *supervisor) lookAfter() error {
-	s.written = stampsOf(s.dir)
 	s.keepRecords()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -159,6 +158,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	s := &supervisor{
 		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
 		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
+		unserve: func() {},
 	}
 	if s.log, err = openLog(s.dir); err != nil {
 		return nil, err
@@ -169,6 +169,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	if err := launcher.CheckRecord(s.dir, &s.spec, &s.state); err != nil {
 		return nil, err
 	}
+	s.written = stampsOf(s.dir)
 	if s.journal, err = s.dir.OpenJournal(); err != nil {
 		return nil, err
 	}
@@ -227,11 +228,23 @@ func (s *supervisor) move(to launcher.Phase) error {
 
 // save writes the state down.
 func (s *supervisor) save() error {
+	if errors.Is(s.dir.Has(s.lock), fs.ErrNotExist) {
+		return nil // what has the name may be another's; keepHome writes it all
+	}
 	if err := s.dir.Write(vmdir.StateFile, &s.state); err != nil {
 		return fmt.Errorf("write the VM's state: %w", err)
 	}
 	s.written.state = stampsOf(s.dir).state
 	return nil
+}
+
+// stopAsked reports whether the VM's end is wanted, and with which reason. What
+// stands in another's folder does not count.
+func (s *supervisor) stopAsked() (reason string, asked bool) {
+	if errors.Is(s.dir.Has(s.lock), fs.ErrNotExist) {
+		return "", false
+	}
+	return s.dir.StopAsked()
 }
 
 // settle is for writes to the VM's folder that the VM must not depend on.

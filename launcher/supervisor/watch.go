@@ -117,7 +117,7 @@ func (s *supervisor) follow(to launcher.Phase) {
 // judge tells whether QEMU's end was as it should be: it was asked for, or
 // QEMU itself called it a shutdown and said nothing else on its way out.
 func (s *supervisor) judge(shutdown bool) error {
-	if reason, asked := s.dir.StopAsked(); asked {
+	if reason, asked := s.stopAsked(); asked {
 		if reason != "" {
 			return errors.New(reason)
 		}

@@ -17,7 +17,14 @@ import (
 func (r Root) Lease(resource, vm string) error {
 	path := filepath.Join(r.leases(), resource)
 	err := os.Symlink(vm, path)
-	if !errors.Is(err, fs.ErrExist) || r.Holder(resource) != "" {
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	switch r.Holder(resource) {
+	case vm:
+		return nil
+	case "":
+	default:
 		return err
 	}
 	if err := os.Remove(path); err != nil {

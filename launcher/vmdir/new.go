@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -108,17 +109,29 @@ func (r Root) namelessFolders() ([]string, error) {
 	return found, err
 }
 
+// leaseName is what leases are called. What else lies there is somebody else's.
+var leaseName = regexp.MustCompile(`^(ip|uid)-[0-9.]+$`)
+
 func (r Root) staleLeases() ([]string, error) {
-	resources, err := r.Leased("")
+	entries, err := os.ReadDir(r.leases())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	var found []string
-	for resource := range resources {
-		if r.Holder(resource) == "" {
-			found = append(found, filepath.Join(r.leases(), resource))
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 && leaseName.MatchString(e.Name()) && r.Holder(e.Name()) == "" {
+			found = append(found, filepath.Join(r.leases(), e.Name()))
 		}
 	}
 	return found, err
 }
 
+// nameless tells whether it is one of the folders that New and Remove make.
 func nameless(e fs.DirEntry) bool {
-	return strings.HasPrefix(e.Name(), newPrefix) || strings.HasPrefix(e.Name(), oldPrefix)
+	for _, prefix := range []string{newPrefix, oldPrefix} {
+		if id, ok := strings.CutPrefix(e.Name(), prefix); ok && e.IsDir() && uuid.Validate(id) == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -52,7 +52,7 @@ func TestNewFolder(t *testing.T) {
 
 // What a killed start left is deleted by the next.
 func TestHalfFoldersAreSwept(t *testing.T) {
-	root := newRoot(t, "web", newPrefix+"1", oldPrefix+"2")
+	root := newRoot(t, "web", newPrefix+"11111111-2222-3333-4444-555555555555", oldPrefix+"22222222-2222-3333-4444-555555555555")
 	n, err := root.New()
 	if err != nil {
 		t.Fatal(err)

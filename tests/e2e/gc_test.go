@@ -42,6 +42,11 @@ func withDecoys(t *testing.T) *host {
 		mkdir -p /var/lib/kvmrun/overlays /run/kvmrun/vms /run/kvmrun/net/notes /run/kvmrun/leases
 		echo mine >/var/lib/kvmrun/overlays/notes.qcow2
 		echo mine >/run/kvmrun/vms/README
+		mkdir /run/kvmrun/vms/.new-york /run/kvmrun/leases/ip-10.254.254.88
+		echo mine >/run/kvmrun/leases/notes
+		echo mine >/run/kvmrun/leases/uid-7
+		ln -s nobody /run/kvmrun/leases/latest
+		echo mine >/var/lib/kvmrun/overlays/.overlay-notes
 		echo mine >/run/kvmrun/notes`)
 	h.before = h.Host.Snapshot(t)
 	return h
@@ -55,14 +60,14 @@ func TestGCUndoesWhatIsDead(t *testing.T) {
 	deadLAN := h.start(t, frozen(t, "--name", "dead-lan", "--ip", "192.0.2.50", "--dhcp", "dnsmasq")...)
 	alone := h.start(t, frozen(t, "--name", "alone")...)
 	h.sh(t, `
-		mkdir -p /run/kvmrun/vms/.new-1 /run/kvmrun/vms/.old-2
+		mkdir -p /run/kvmrun/vms/.new-11111111-2222-3333-4444-555555555555 /run/kvmrun/vms/.old-22222222-2222-3333-4444-555555555555
 		ln -s nobody /run/kvmrun/leases/ip-10.254.254.77
 		touch /var/lib/kvmrun/overlays/.overlay-123456`)
 	h.killAll(t, dead, deadLAN)
 	h.killSupervisors(t, "alone")
 	planned := h.gc(t, "--dry-run")
 	for what, action := range map[string]string{
-		"VM dead": "bury", "VM dead-lan": "bury", "VM alone": "adopt", ".new-1": "remove", ".old-2": "remove",
+		"VM dead": "bury", "VM dead-lan": "bury", "VM alone": "adopt", ".new-11": "remove", ".old-22": "remove",
 		"ip-10.254.254.77": "remove", ".overlay-123456": "remove", "kr-decoy": "leave", "kr-other": "leave", "10.254.254.99": "leave", "10.254.253.1": "leave",
 	} {
 		if !has(planned, what, action) {
