@@ -123,6 +123,9 @@ func (s sweep) run(t *testing.T, stride int) row {
 			})
 		}
 	})
+	if p.points == 0 && !t.Failed() {
+		t.Errorf("%s has no point: the call at which it begins was not seen", s.title())
+	}
 	return p.row
 }
 
