@@ -1,21 +1,34 @@
 package badinput
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"kvmrun/tests/lab"
 )
 
 // A VM whose files cannot be read is named with the file, and the others are
-// listed all the same.
+// listed all the same. Nobody is there to write the files anew.
 func TestStateThatCannotBeRead(t *testing.T) {
 	h := newHost(t)
 	newDisks(t, h)
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "good", "--ephemeral")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral")
+	h.supervisor(t, "good", "STOP")
+	defer h.supervisor(t, "good", "CONT")
+	h.supervisor(t, "web", "KILL")
+	lab.Eventually(t, 30*time.Second, func() error {
+		if left := h.processes(t, "kvmrun supervise"); left != 1 {
+			return fmt.Errorf("%d supervisors are left", left)
+		}
+		return nil
+	})
 	version := regexp.MustCompile(`"version": 1`)
 	for file, damages := range map[string]map[string]func(string) string{
 		"state.json": damages(version), "spec.json": damages(version),
@@ -49,6 +62,29 @@ func TestStateThatCannotBeRead(t *testing.T) {
 		}
 	}
 	h.MustRun(t, "kvmrun", "stop", "--force", "web")
+}
+
+// supervisor sends a signal to a VM's supervisor.
+func (h *host) supervisor(t *testing.T, name, signal string) {
+	t.Helper()
+	var vm struct {
+		Details struct{ Supervisor struct{ PID int } }
+	}
+	if err := json.Unmarshal([]byte(h.MustRun(t, "kvmrun", "inspect", name)), &vm); err != nil {
+		t.Fatal(err)
+	}
+	h.MustRun(t, "kill", "-"+signal, strconv.Itoa(vm.Details.Supervisor.PID))
+}
+
+// processes counts those with a text in their command line.
+func (h *host) processes(t *testing.T, text string) (n int) {
+	t.Helper()
+	for _, command := range h.Snapshot(t)["processes"] {
+		if strings.Contains(command, text) {
+			n++
+		}
+	}
+	return n
 }
 
 func damages(version *regexp.Regexp) map[string]func(string) string {
