@@ -28,12 +28,16 @@ const looks = 20
 // it has made none for a while. Only one Wait of either kind at a time may use
 // a Handle.
 //
+// A process that is kept from going on does not count as idle. One that a signal
+// has stopped is made to go on. One that a debugger has stopped is left to it,
+// and traced is called at each look that finds it so.
+//
 // Progress is that bytes went to a disk, that a thread is in a system call that
 // reads or writes a file at a place or makes it lasting, or in an
 // uninterruptible sleep, as slow disks and network file systems cause; and that
 // the main thread computes. What other threads compute is no progress: they
 // may be a guest's processors, which know nothing of the end.
-func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration) error {
+func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration, traced func()) error {
 	before := h.ID.work()
 	for quiet := 0; quiet < looks; {
 		pause, cancel := context.WithTimeout(ctx, idle/looks)
@@ -46,8 +50,16 @@ func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration) error {
 			return err
 		}
 		now := h.ID.work()
-		if quiet++; now.progress(before, idle/looks) {
+		if quiet++; now.progress(before, idle/looks) || now.stopped || now.traced {
 			quiet = 0
+		}
+		if now.traced {
+			traced()
+		}
+		if now.stopped {
+			if err := h.Signal(unix.SIGCONT); err != nil && !errors.Is(err, ErrGone) {
+				return err
+			}
 		}
 		before = now
 	}
@@ -59,6 +71,8 @@ type work struct {
 	written uint64        // bytes that went to disks
 	cpu     time.Duration // of the main thread
 	atDisk  bool          // a thread waits for one
+	stopped bool          // by a signal
+	traced  bool          // and stopped by a debugger
 }
 
 // leastShare is the part of a processor, as its inverse, below which computing
@@ -94,6 +108,8 @@ func (id ID) work() (w work) {
 		}
 		call, _ := os.ReadFile(thread + "/syscall")
 		w.atDisk = w.atDisk || stat.state == 'D' || handlesFile(call)
+		w.stopped = w.stopped || stat.state == 'T'
+		w.traced = w.traced || stat.state == 't'
 	}
 	return w
 }

@@ -1,11 +1,15 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestWaitWhileBusy waits for processes that are idle, busy for a while and
@@ -26,29 +30,13 @@ func TestWaitWhileBusy(t *testing.T) {
 		"another computes":    {"(" + computes + ") & read -r line", ErrIdle, idle},
 		"writes and ends": {"i=0; while [ $i -lt 40 ]; do printf '%8192s' . >&3; i=$((i+1)); read -r -t 0.05 line; done 3>" +
 			filepath.Join(t.TempDir(), "file"), nil, 2 * idle},
+		"stopped again and again": {"for i in 1 2 3 4; do kill -STOP $$; done", nil, idle / looks},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("bash", "-c", test.script)
-			if _, err := cmd.StdinPipe(); err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = cmd.Wait() }()
-			defer func() { _ = cmd.Process.Kill() }()
-			id, err := Find(cmd.Process.Pid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h, err := Open(id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = h.Close() }()
+			h := startScript(t, test.script)
 			began := time.Now()
-			if err := h.WaitWhileBusy(t.Context(), idle); !errors.Is(err, test.want) {
+			if err := h.WaitWhileBusy(t.Context(), idle, func() { t.Error("it counts as traced") }); !errors.Is(err, test.want) {
 				t.Errorf("%v, want %v", err, test.want)
 			}
 			if took := time.Since(began); took < test.least {
@@ -72,4 +60,62 @@ func TestHandlesFile(t *testing.T) {
 			t.Errorf("%q: %t", text, got)
 		}
 	}
+}
+
+// TestWaitWhileTraced waits for a process that does nothing because a debugger has
+// stopped it: it is not idle, however long that lasts, and is told of.
+func TestWaitWhileTraced(t *testing.T) {
+	t.Parallel()
+	const idle = 200 * time.Millisecond
+	h := startScript(t, "read -r line")
+	over, detached := make(chan struct{}), make(chan error)
+	go func() {
+		runtime.LockOSThread() // the tracer is a thread, which ends with this
+		err := errors.Join(unix.PtraceSeize(h.ID.PID), unix.PtraceInterrupt(h.ID.PID))
+		detached <- err
+		<-over
+		detached <- unix.PtraceDetach(h.ID.PID)
+	}()
+	if err := <-detached; err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*idle)
+	defer cancel()
+	told := 0
+	if err := h.WaitWhileBusy(ctx, idle, func() { told++ }); !errors.Is(err, context.DeadlineExceeded) || told < looks {
+		t.Errorf("%v, and %d times it was found with its debugger", err, told)
+	}
+	close(over)
+	if err := <-detached; err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WaitWhileBusy(t.Context(), idle, func() {}); !errors.Is(err, ErrIdle) {
+		t.Errorf("without its debugger: %v", err)
+	}
+}
+
+// startScript starts a script of bash's, which ends with the test at the latest.
+func startScript(t *testing.T, script string) *Handle {
+	t.Helper()
+	cmd := exec.Command("bash", "-c", script)
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	id, err := Find(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Open(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
 }

@@ -60,7 +60,7 @@ func (s *supervisor) execute(config qemu.Config, h *handover) error {
 	}
 	go s.qemu.reap(cmd)
 	if err != nil && !errors.Is(err, process.ErrGone) {
-		_ = cmd.Process.Kill() // it has only just begun, and nothing to flush
+		_ = cmd.Process.Signal(syscall.SIGTERM) // as EndQEMU does
 		return err
 	}
 	return s.save()
