@@ -10,13 +10,14 @@ const missedPause = time.Second
 
 // makeUp asks QEMU how its guest is if events of QEMU's were lost: a STOP or a
 // RESUME may have been among them. That happens where a guest, or a QEMU that it
-// has taken over, causes more of them than anybody follows.
+// has taken over, causes more of them than anybody follows. An answer that an event
+// has overtaken may be out of date: then QEMU is asked again.
 func (s *supervisor) makeUp() {
 	if s.events == nil || s.makingUp || s.events.Dropped() == s.missed {
 		return
 	}
 	s.makingUp = true
-	client, events := s.monitor, s.events
+	client, events, turns := s.monitor, s.events, s.turns
 	go func() {
 		time.Sleep(missedPause)
 		missed := events.Dropped() // these were lost before the answer
@@ -25,10 +26,12 @@ func (s *supervisor) makeUp() {
 		status, err := queryStatus(ctx, client)
 		s.post(context.Background(), func() {
 			s.makingUp = false
-			if err == nil {
+			s.catchUp()
+			if err == nil && s.turns == turns {
 				s.missed = missed
 				s.standsOrGoes(phaseOf(status))
 			}
+			s.makeUp()
 		})
 	}()
 }

@@ -55,7 +55,9 @@ type supervisor struct {
 	unserve context.CancelFunc // ends what serve began
 	guard   guard
 
-	missed   uint64 // events of QEMU\'s that were lost and made up for
+	shutdown bool   // QEMU has said that it shuts down
+	turns    uint64 // how often it has said that the guest stops or goes on
+	missed   uint64 // events of QEMU's that were lost and made up for
 	makingUp bool
 }
 
@@ -126,7 +128,7 @@ func (s *supervisor) runAdopted() error {
 		return err
 	}
 	if s.qemu == nil {
-		undone := s.end(s.judge(false))
+		undone := s.end(s.judge())
 		s.starter.report(nil, undone, true)
 		return undone
 	}

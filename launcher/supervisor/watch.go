@@ -27,7 +27,6 @@ func rest() {
 func (s *supervisor) watch() (failure error, left bool) {
 	stop := s.keep()
 	defer stop()
-	shutdown := false
 	quiet := time.After(busyTime)
 	trim := time.NewTicker(trimInterval)
 	defer trim.Stop()
@@ -42,7 +41,6 @@ func (s *supervisor) watch() (failure error, left bool) {
 				s.events = nil // the monitor is gone; QEMU follows
 				continue
 			}
-			shutdown = shutdown || e.Event == "SHUTDOWN"
 			s.note(e)
 			s.makeUp()
 		case task := <-s.tasks:
@@ -63,19 +61,18 @@ func (s *supervisor) watch() (failure error, left bool) {
 				return nil, true
 			}
 		case <-s.qemu.done:
-			s.drain(&shutdown)
-			return s.judge(shutdown), false
+			s.drain()
+			return s.judge(), false
 		}
 	}
 }
 
 // drain takes what QEMU said last.
-func (s *supervisor) drain(shutdown *bool) {
+func (s *supervisor) drain() {
 	if s.events == nil {
 		return
 	}
 	for e := range s.events.C {
-		*shutdown = *shutdown || e.Event == "SHUTDOWN"
 		s.note(e)
 	}
 }
@@ -94,10 +91,13 @@ func (s *supervisor) note(e qmp.Event) {
 	case "BLOCK_IO_ERROR":
 		s.blame(e)
 	case "STOP":
+		s.turns++
 		s.paused()
 	case "RESUME":
+		s.turns++
 		s.goesOn()
 	case "SHUTDOWN":
+		s.shutdown = true
 		// QEMU takes a while yet to give up its tap, and closing packet
 		// sockets takes as long: side by side they take it once.
 		s.unserve()
@@ -116,7 +116,7 @@ func (s *supervisor) follow(to launcher.Phase) {
 
 // judge tells whether QEMU's end was as it should be: it was asked for, or
 // QEMU itself called it a shutdown and said nothing else on its way out.
-func (s *supervisor) judge(shutdown bool) error {
+func (s *supervisor) judge() error {
 	if reason, asked := s.stopAsked(); asked {
 		if reason != "" {
 			return errors.New(reason)
@@ -128,7 +128,7 @@ func (s *supervisor) judge(shutdown bool) error {
 		return errors.New("QEMU and its supervisor have ended")
 	case s.qemu.known && s.qemu.exit != "":
 		return s.explainExit()
-	case s.qemu.known || shutdown:
+	case s.qemu.known || s.shutdown:
 		return nil
 	}
 	return errors.New("QEMU ended without a word")
