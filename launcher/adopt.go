@@ -17,6 +17,10 @@ import (
 // and ends. Supervisors that do not know it end by it as well.
 const Leave = syscall.SIGUSR2
 
+// HomeInterval is how often a supervisor makes sure that its VM's folder is still
+// there. One that vanished with the run directory is back within about that time.
+const HomeInterval = 2 * time.Second
+
 // Adopt replaces the VM's supervisor, if it has one, by a new one of this
 // Launcher's executable. The VM runs on and notices nothing. Of a VM whose QEMU
 // is gone it undoes what is left. The record of a VM that failed is left alone.

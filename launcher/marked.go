@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"syscall"
-	"time"
 
 	"kvmrun/launcher/process"
 	"kvmrun/netplumb"
 )
-
-// HomeInterval is how often a supervisor makes sure that its VM's folder is still
-// there. One that vanished with the run directory is back within about that time.
-const HomeInterval = 2 * time.Second
 
 // sweepMarked deals with what bears kvmrun's marks and belongs to no VM that is
 // recorded.

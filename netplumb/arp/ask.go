@@ -38,8 +38,8 @@ type Owner struct {
 const sweepBits = 24
 
 // Sweep asks for every address of a network at once and returns the first who
-// answers, the zero Owner if nobody does. It is for a cable with one machine at its end
-// whose address is not known. Of a network larger than a /24 it asks for the
+// answers, the zero Owner if nobody does. It is for a cable with one machine at its
+// end whose address is not known. Of a network larger than a /24 it asks for the
 // part in which from lies.
 func Sweep(ctx context.Context, ifname string, network netip.Prefix, from netip.Addr, patience time.Duration) (Owner, error) {
 	network = netip.PrefixFrom(from, max(network.Bits(), sweepBits)).Masked()
