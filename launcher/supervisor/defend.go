@@ -37,10 +37,13 @@ func (s *supervisor) defend(ctx context.Context) {
 	s.guard.stop = stop
 	go func() {
 		defer stop()
-		err := arp.Defend(defence, plan.Config.Uplink, plan.Config.Address, func(rival net.HardwareAddr) {
-			mac := rival.String()
-			s.post(defence, func() { s.claimed(ctx, mac) })
-		})
+		uplink, err := plan.LookAtUplink(s.host) // which may have been renamed
+		if err == nil {
+			err = arp.Defend(defence, uplink.Name, plan.Config.Address, func(rival net.HardwareAddr) {
+				mac := rival.String()
+				s.post(defence, func() { s.claimed(ctx, mac) })
+			})
+		}
 		if defence.Err() == nil && !errors.Is(err, arp.ErrNoARP) {
 			s.post(ctx, func() { s.log.Warn("nobody defends the address", "err", err) })
 		}
@@ -68,10 +71,13 @@ func (s *supervisor) claimed(ctx context.Context, mac string) {
 	if !s.guard.dispute.claim(mac, now) {
 		return
 	}
+	since := now.UTC()
 	if s.state.Conflict == nil {
 		s.awaitQuiet(ctx, s.guard.dispute.quiet)
+	} else {
+		since = s.state.Conflict.Since // whoever began it
 	}
-	s.state.Conflict = &launcher.Conflict{MAC: mac, Since: now.UTC()}
+	s.state.Conflict = &launcher.Conflict{MAC: mac, Since: since}
 	s.settle(s.save())
 	s.event("conflict", map[string]any{"ip": s.spec.Network.IP, "mac": mac})
 }

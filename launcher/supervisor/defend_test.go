@@ -51,6 +51,19 @@ func TestConflictOfLastSupervisor(t *testing.T) {
 	s.hasEvents(t, `"conflict-over"`)
 }
 
+// A dispute begins with its first rival, whoever claims the address after that one.
+func TestConflictBeginsOnce(t *testing.T) {
+	s := newTestSupervisor(t)
+	s.guard.dispute.pause = 0
+	began := time.Now().Add(-time.Hour).UTC()
+	s.claimed(t.Context(), "02:00:00:00:00:98")
+	s.state.Conflict.Since = began
+	s.claimed(t.Context(), "02:00:00:00:00:99")
+	if c := s.readState(t).Conflict; c == nil || c.MAC != "02:00:00:00:00:99" || !c.Since.Equal(began) {
+		t.Errorf("the state says %+v, want the second rival and %v", c, began)
+	}
+}
+
 // newTestSupervisor is a supervisor of a VM that is a folder and nothing else.
 func newTestSupervisor(t *testing.T) *supervisor {
 	t.Helper()

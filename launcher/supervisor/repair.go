@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -94,11 +95,11 @@ func (k *keeper) uplinkIndex() int {
 // round looks at the whole plan once, repairs it if that is wanted, and returns
 // when to look again at the latest.
 func (k *keeper) round(ctx context.Context) (pause time.Duration) {
-	var found []netplumb.Repair
+	found := k.followUplink(ctx)
 	if k.spec.Network.NoRepair {
-		found = k.review()
+		found = append(found, k.review()...)
 	} else {
-		found = append(k.followUplink(ctx), k.repair(ctx)...)
+		found = append(found, k.repair(ctx)...)
 	}
 	switch lost := slices.ContainsFunc(found, tapIsLost); {
 	case !lost:
@@ -185,7 +186,7 @@ func (k *keeper) report(ctx context.Context, event string, data any) {
 }
 
 // followUplink tells when the uplink goes and comes, and moves to the one that
-// has come. It returns what keeps it from that.
+// has come, if that is wanted. It returns what keeps it from that.
 func (k *keeper) followUplink(ctx context.Context) []netplumb.Repair {
 	name := k.plan.Config.Uplink
 	if name == "" {
@@ -199,11 +200,17 @@ func (k *keeper) followUplink(ctx context.Context) []netplumb.Repair {
 		k.away = true
 		return nil
 	}
-	if err == nil && next != k.plan {
+	have := "present"
+	switch {
+	case err != nil || next == k.plan:
+	case k.spec.Network.NoRepair:
+		have = k.stay(next)
+	default:
 		err = k.move(ctx, next)
 	}
+	found := []netplumb.Repair{{Finding: netplumb.Finding{Step: "uplink " + name, Want: builtOn(k.plan), Have: have}, Err: err}}
 	if err != nil {
-		return []netplumb.Repair{{Finding: netplumb.Finding{Step: "uplink " + name, Have: "present"}, Err: err}}
+		return found
 	}
 	k.lookAtUplink()
 	if k.away {
@@ -211,7 +218,25 @@ func (k *keeper) followUplink(ctx context.Context) []netplumb.Repair {
 		k.report(ctx, "uplink-back", map[string]any{"uplink": k.uplink.Name, "mac": k.uplink.MAC})
 		k.post(ctx, k.defendAgain)
 	}
+	if next != k.plan {
+		found[0].Err = netplumb.ErrLeft
+		return found
+	}
 	return nil
+}
+
+// stay says what the uplink has that the plan does not build on, and nobody is to
+// change over to.
+func (k *keeper) stay(next *netplumb.Plan) string {
+	if k.uplink.Index != 0 && k.uplink.Index != next.UplinkIndex {
+		k.away = true // for too short a time, perhaps, to be seen
+	}
+	return builtOn(next)
+}
+
+// builtOn is what a plan takes from the uplink, for people.
+func builtOn(p *netplumb.Plan) string {
+	return fmt.Sprintf("interface %d, gateway %s", p.UplinkIndex, p.TapAddress)
 }
 
 // move changes over to another plan, which is written down before it is applied.

@@ -13,8 +13,7 @@ import (
 
 // serve looks after the guest's address until QEMU is gone: DHCP, the
 // announcement on the LAN and its defence there, and the first answer from the
-// guest. server is nil
-// where the built-in DHCP is off.
+// guest. server is nil where the built-in DHCP is off.
 func (s *supervisor) serve(server *dhcp.Server) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.unserve = cancel
@@ -40,7 +39,7 @@ func (s *supervisor) serve(server *dhcp.Server) {
 		}()
 	}
 	// Closing a packet socket waits for the kernel's readers, some milliseconds.
-	go s.announce(ctx)
+	go s.announce(ctx, s.state.Plan)
 	s.resumeDispute(ctx)
 	s.defend(ctx)
 	if s.state.Reachable.IsZero() {
@@ -52,11 +51,14 @@ func (s *supervisor) serve(server *dhcp.Server) {
 const announcements = 2
 
 // announce corrects the caches of the LAN's machines, now that the guest's
-// route stands. An announcement that fails costs them a look-up.
-func (s *supervisor) announce(ctx context.Context) {
-	n := s.spec.Network
-	if n.Uplink != "" && n.ProxyARP != netplumb.ProxyOff {
-		s.announceOn(ctx, n.Uplink, func() {})
+// route stands. An announcement that fails costs them a look-up. The uplink may
+// have been renamed; while it is gone nobody is told.
+func (s *supervisor) announce(ctx context.Context, plan *netplumb.Plan) {
+	if plan.Config.Uplink == "" || plan.Config.ProxyARP == netplumb.ProxyOff {
+		return
+	}
+	if uplink, err := plan.LookAtUplink(s.host); err == nil {
+		s.announceOn(ctx, uplink.Name, func() {})
 	}
 }
 

@@ -60,6 +60,35 @@ func TestNewcomerIsRefused(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// TestRenamedUplinkIsDefended by a supervisor that never knew its old name.
+func TestRenamedUplinkIsDefended(t *testing.T) {
+	t.Parallel()
+	const address = "192.0.2.77"
+	h := newHost(t, lab.LANPeers(1))
+	uplink := macOf(t, h.Host)
+	rename := func(from, to string) {
+		h.sh(t, "ip link set "+from+" down; ip link set "+from+" name "+to+"; ip link set "+to+" up; ip route add default via "+lab.LANAddress)
+	}
+	h.start(t, frozen(t, "--name", "web", "--ip", address)...)
+	h.killSupervisor(t, "web")
+	rival := listenARP(t, h.Peers[0])
+	rename("eth0", "wan0")
+	h.must(t, "adopt", "web")
+	rival.hear(t, "an announcement", func(p arp.Packet) bool {
+		return isAnnouncement(address)(p) && p.SenderMAC.String() == uplink
+	})
+	lab.Eventually(t, patience, func() error {
+		rival.ask(t, address, lab.LANAddress)
+		if h.list(t)[0].Conflict == nil {
+			return fmt.Errorf("nobody has noticed a rival")
+		}
+		return nil
+	})
+	h.must(t, "stop", "--force", "web")
+	rename("wan0", "eth0")
+	h.isAsBefore(t)
+}
+
 // TestConflict has a machine of the LAN claim a VM's address: it is told off, and
 // everybody is told of it. An address that is not the LAN's is nobody's there.
 func TestConflict(t *testing.T) {

@@ -141,6 +141,39 @@ func TestNoRepair(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// TestNoRepairFollowsUplink: the address is announced anew though nothing is
+// repaired, and another card is told of and left alone.
+func TestNoRepairFollowsUplink(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, lab.NoGuestRoute(), lab.LANPeers(1))
+	const address = "192.0.2.77"
+	v := h.start(t, frozen(t, "--no-repair", "--name", "web", "--ip", address)...)
+	h.sh(t, "ip link set eth0 address 02:00:00:00:00:09")
+	v.awaitEvent(t, "announced", "", 1)
+	h.Unplug(t)
+	v.awaitEvent(t, "uplink-gone", "", 1)
+	h.PlugIn(t)
+	h.sh(t, "ip address add "+lab.HostAddress+"/24 dev eth0; ip link set eth0 up; ip route add default via "+lab.LANAddress)
+	v.awaitEvent(t, "uplink-back", "", 1)
+	lab.Eventually(t, patience, func() error {
+		for _, e := range v.events(t, "disturbed") {
+			if e.Data.Step == "uplink eth0" && strings.Contains(e.Data.Have, "interface") && e.Data.Have != e.Data.Want {
+				return nil
+			}
+		}
+		return fmt.Errorf("no event tells of another uplink: %+v", v.events(t, "disturbed"))
+	})
+	if left := h.sh(t, "ip neigh show proxy"); left != "" {
+		t.Errorf("it was repaired: %s", left)
+	}
+	h.must(t, "stop", "--force", v.Name)
+	now := h.Host.Snapshot(t)
+	for _, section := range []string{"links", "addresses", "routes"} { // with its number and MAC in them
+		h.before[section] = now[section]
+	}
+	h.isAsBefore(t)
+}
+
 // TestAnothersRouteIsLeft, and the event says why. When it goes, the guest's
 // returns.
 func TestAnothersRouteIsLeft(t *testing.T) {
