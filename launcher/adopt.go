@@ -78,6 +78,12 @@ func (l *Launcher) replace(ctx context.Context, name string) error {
 		return err
 	}
 	defer supervisor.close()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// From here on the VM would be left alone by whoever gave up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
 	lock, err := l.takeOver(ctx, dir, vm.UUID)
 	if err != nil {
 		return ended(dir, err)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,9 +80,14 @@ func (l *Launcher) List(failed bool) ([]VM, error) {
 	return vms, errors.Join(errs...)
 }
 
-// Names lists all VMs there are, those that failed among them, in order.
+// Names lists all VMs there are, those that failed among them, in order. Folders
+// that say nothing of a VM are somebody else's.
 func (l *Launcher) Names() ([]string, error) {
 	names, err := l.root.Names()
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, err := os.Lstat(l.root.Dir(name).File(vmdir.SpecFile))
+		return errors.Is(err, fs.ErrNotExist)
+	})
 	return names, during("list", err)
 }
 

@@ -51,7 +51,9 @@ func (l *Launcher) lookUnattended(dir vmdir.Dir) (vm Details, alone bool, err er
 func (l *Launcher) tend() {
 	alone, _ := l.unattended() // gc and list tell of what cannot be read
 	for _, vm := range alone {
-		_ = l.attend(l.root.Dir(vm.Name))
+		if vm.State != Failed { // what could not be undone is for GC to try again
+			_ = l.attend(l.root.Dir(vm.Name))
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func (h *Host) recorded(key string) resource {
 	}
 	name, err := h.rtnl.interfaceName(index)
 	if err != nil {
-		name = fmt.Sprintf("interface %d, which is gone", index)
+		name = uplink // which is gone
 	}
 	if text, isAddress := strings.CutPrefix(what, "address-"); isAddress {
 		addr, err := netip.ParseAddr(text)

@@ -56,6 +56,31 @@ func (s *supervisor) startDnsmasq(ctx context.Context) error {
 	return awaitDnsmasq(ctx, log.Name(), ended)
 }
 
+// dnsmasqPause is how long after its end a dnsmasq is started again.
+const dnsmasqPause = time.Second
+
+// keepDnsmasq starts the VM's dnsmasq again whenever it has ended, until ctx ends.
+func (s *supervisor) keepDnsmasq(ctx context.Context) {
+	for s.spec.Network.DHCP == launcher.DHCPDnsmasq {
+		var running process.ID
+		if s.ask(ctx, func() error { running = s.state.Dnsmasq; return nil }) != nil {
+			return
+		}
+		if handle, err := process.Open(running); err == nil {
+			_ = handle.Wait(ctx)
+			_ = handle.Close()
+		}
+		pause(ctx, dnsmasqPause)
+		err := s.ask(ctx, func() error {
+			s.event("dnsmasq-ended", nil)
+			return s.startDnsmasq(ctx)
+		})
+		if err != nil && ctx.Err() == nil {
+			s.post(ctx, func() { s.log.Error("dnsmasq does not serve the guest", "err", err) })
+		}
+	}
+}
+
 // awaitDnsmasq reads dnsmasq's log until it says that it listens. There is no
 // other way to know; the log is looked at often, for the short while it takes.
 func awaitDnsmasq(ctx context.Context, path string, ended <-chan struct{}) error {

@@ -143,6 +143,7 @@ func (s *supervisor) lookAfter() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.watchNeighbour(ctx)
+	go s.keepDnsmasq(ctx)
 	failure, left := s.watch()
 	if left {
 		s.log.Info("another supervisor takes over")

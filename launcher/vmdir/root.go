@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,7 @@ func (r Root) Names() ([]string, error) {
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		if e.IsDir() && !nameless(e) {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") { // no VM's name begins so
 			names = append(names, e.Name())
 		}
 	}

@@ -141,3 +141,28 @@ func TestAdoptInterrupted(t *testing.T) {
 	h.must(t, "stop", "--force", "web")
 	h.isAsBefore(t)
 }
+
+// TestDnsmasqIsKilled has another take its place, also under a supervisor that has
+// not started the first.
+func TestDnsmasqIsKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start(t, frozen(t, "--name", "web", "--dhcp", "dnsmasq")...)
+	const find = "pgrep -f -x 'dnsmasq .*--interface=kr-web .*' || :"
+	for range 2 {
+		old := strings.TrimSpace(h.sh(t, find))
+		h.sh(t, "kill -KILL "+old)
+		lab.Eventually(t, patience, func() error {
+			if now := strings.TrimSpace(h.sh(t, find)); now == "" || now == old {
+				return fmt.Errorf("the old one was %q, and now there is %q", old, now)
+			}
+			return nil
+		})
+		h.must(t, "adopt", "web")
+	}
+	if events := h.must(t, "events", "web"); strings.Count(events, "dnsmasq-ended") != 2 {
+		t.Errorf("it is not told of:\n%s", events)
+	}
+	h.must(t, "stop", "--force", "web")
+	h.isAsBefore(t)
+}

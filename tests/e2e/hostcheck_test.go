@@ -36,7 +36,7 @@ func TestHostCheckFindsWhatIsWrong(t *testing.T) {
 	if bad := h.check(t, 0); len(bad) > 0 {
 		t.Fatalf("on a host without VMs: %+v", bad)
 	}
-	v := h.startNet(t, append(boot(t), "--name", "web")...)
+	v := h.startNet(t, append(boot(t), "--name", "web", "--no-repair")...)
 	if bad := h.check(t, 0); len(bad) > 0 {
 		t.Fatalf("with a VM: %+v", bad)
 	}

@@ -99,7 +99,7 @@ var documented = []*regexp.Regexp{
 	regexp.MustCompile(`^sysctls: \+ ipv[46]/(conf|neigh)/kr-`),
 	regexp.MustCompile(`^sysctls: [+-] ipv4/conf/eth0/forwarding:`),
 	regexp.MustCompile(`^sysctls: [+-] ipv4/neigh/eth0/proxy_delay:`),
-	regexp.MustCompile(`^(processes|files): \+ `),
+	regexp.MustCompile(`^(processes|files|sockets): \+ `),
 }
 
 // TestOthersOnTheHostDoNotSuffer compares all of the host's network with what it
