@@ -153,6 +153,9 @@ func TestCompletionOffersChoicesAndNames(t *testing.T) {
 	if err := os.MkdirAll(runDir+"/vms/web", 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(runDir+"/vms/web/spec.json", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want string
