@@ -38,15 +38,15 @@ const looks = 20
 // the main thread computes. What other threads compute is no progress: they
 // may be a guest's processors, which know nothing of the end.
 func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration, traced func()) error {
+	// One that ends soon is not looked at: the kernel takes back what was seen of
+	// it in /proc as it ends, more than a millisecond for each process.
+	if ended, err := h.endsWithin(ctx, idle/looks); ended || err != nil {
+		return err
+	}
 	before := h.ID.work()
-	for quiet := 0; quiet < looks; {
-		pause, cancel := context.WithTimeout(ctx, idle/looks)
-		err := h.Wait(pause)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !errors.Is(err, context.DeadlineExceeded) {
+	for quiet := 1; quiet < looks; {
+		ended, err := h.endsWithin(ctx, idle/looks)
+		if ended || err != nil {
 			return err
 		}
 		now := h.ID.work()
@@ -64,6 +64,21 @@ func (h *Handle) WaitWhileBusy(ctx context.Context, idle time.Duration, traced f
 		before = now
 	}
 	return fmt.Errorf("process %d: %w", h.ID.PID, ErrIdle)
+}
+
+// endsWithin waits for the process for some time and tells whether it has ended.
+// The error is about the waiting, or ctx's.
+func (h *Handle) endsWithin(ctx context.Context, limit time.Duration) (bool, error) {
+	pause, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := h.Wait(pause)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // work is what a process has done so far, and whether it is at something.
