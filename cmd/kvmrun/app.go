@@ -37,6 +37,9 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          noSuchCommand,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			return noneEmpty(c)
+		},
 	}
 	root.PersistentFlags().StringVar(&a.runDir, "run-dir", fromEnv("KVMRUN_RUN_DIR", vmdir.DefaultRun), "where running VMs are kept (KVMRUN_RUN_DIR)")
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", fromEnv("KVMRUN_DATA_DIR", launcher.DefaultData), "where disks and other lasting things are kept (KVMRUN_DATA_DIR)")
@@ -51,6 +54,10 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
 		hostCommand(a), netCommand(a), versionCommand(a),
 	)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		ownWords(completion)
+	}
 	document(root)
 	return root
 }

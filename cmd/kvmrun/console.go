@@ -29,7 +29,7 @@ said before is in kvmrun logs.`,
 		Example: `  kvmrun console web
   printf 'poweroff\n' | kvmrun console web`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneName),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
 			l, err := a.launcher()

@@ -18,7 +18,7 @@ QEMU's QMP reference).`,
 		Example: `  kvmrun events web
   kvmrun events web -f | jq -r .event`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindCanceled),
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneName),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
 			l, err := a.launcher()

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"kvmrun/launcher"
 )
@@ -76,46 +75,6 @@ func (a *app) exit(err error) int {
 		}
 	}
 	return 1
-}
-
-// usage makes an error of a command line that cannot be understood.
-func usage(c *cobra.Command, err error) error {
-	return &launcher.Error{Kind: launcher.KindUsage, Err: err, Advice: "see " + c.CommandPath() + " --help"}
-}
-
-// typeNames are pflag's types in plain words.
-var typeNames = map[string]string{
-	"duration": "time; write it like 30s or 2m",
-	"int":      "whole number",
-	"bool":     "word for yes or no; write true or false",
-}
-
-// flagError says in plain words that a flag's value is not of its type.
-func flagError(err error) error {
-	var bad *pflag.InvalidValueError
-	if errors.As(err, &bad) {
-		flag := bad.GetFlag()
-		return fmt.Errorf("--%s %.40q is not a %s", flag.Name, bad.GetValue(), either(typeNames[flag.Value.Type()], flag.Value.Type()))
-	}
-	return err
-}
-
-// args makes a usage error of what a validator of cobra's complains of.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, given []string) error {
-		if err := check(c, given); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-}
-
-// noArgs is cobra.NoArgs, which takes the argument for a command that is unknown.
-func noArgs(_ *cobra.Command, given []string) error {
-	if len(given) > 0 {
-		return fmt.Errorf("it takes no argument, and got %.40q", given[0])
-	}
-	return nil
 }
 
 // statusesOf names, in a command's annotations, the kinds it can end with

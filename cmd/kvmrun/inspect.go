@@ -16,7 +16,7 @@ state, and the paths of its sockets and logs.`,
 		Example: `  kvmrun inspect web
   kvmrun inspect web | jq -r '.command | @sh'`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage),
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneName),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, given []string) error {
 			l, err := a.launcher()

@@ -21,7 +21,7 @@ used again.`,
   kvmrun logs web -f
   kvmrun logs web --qemu`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage, launcher.KindCanceled),
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneName),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
 			l, err := a.launcher()

@@ -45,7 +45,7 @@ On the LAN the host's default router is tried with, or the machine at --with.`,
   kvmrun net explain web --json | jq -r '.broken'`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindStorage,
 			kindUnreachable, launcher.KindCanceled),
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneName),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
 			o := launcher.ExplainOptions{Timeout: timeout}

@@ -24,7 +24,7 @@ serves one client at a time: others wait for their turn until --timeout.`,
   kvmrun qmp web human-monitor-command '{"command-line": "info network"}'`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU,
 			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
-		Args:              args(cobra.RangeArgs(2, 3)),
+		Args:              args(qmpArgs),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(c *cobra.Command, given []string) error {
 			var arguments json.RawMessage
@@ -56,4 +56,16 @@ serves one client at a time: others wait for their turn until --timeout.`,
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the monitor and the reply")
 	return c
+}
+
+func qmpArgs(_ *cobra.Command, given []string) error {
+	switch {
+	case len(given) == 0:
+		return errors.New("name the VM and the monitor's command")
+	case len(given) == 1:
+		return errors.New("name the monitor's command")
+	case len(given) > 3:
+		return errors.New("the command's arguments are one JSON object")
+	}
+	return nil
 }

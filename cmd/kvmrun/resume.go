@@ -25,8 +25,13 @@ there is still no space, is a failure. A VM that runs is left alone.`,
   kvmrun resume web db --timeout 5s`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU,
 			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
-		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeNames,
+		Args: func(c *cobra.Command, given []string) error {
+			if len(given) == 0 {
+				return usage(c, errors.New("name the VMs to resume"))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, names []string) error {
 			if timeout <= 0 {
 				return usage(c, errors.New("--timeout must be above 0"))

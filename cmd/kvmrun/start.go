@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"kvmrun/images"
 	"kvmrun/launcher"
@@ -95,7 +94,10 @@ func startArgs(c *cobra.Command, given []string) error {
 	if dash := c.ArgsLenAtDash(); dash >= 0 {
 		given = given[:dash]
 	}
-	return args(cobra.MaximumNArgs(1))(c, given)
+	if len(given) > 1 {
+		return usage(c, errors.New("name one image; further ones by --disk"))
+	}
+	return nil
 }
 
 func (f *startFlags) register(c *cobra.Command) {
@@ -157,9 +159,6 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 			return err
 		}
 	}
-	if err := noneEmpty(c); err != nil {
-		return err
-	}
 	for _, path := range slices.Concat(given, f.disks) { // what is behind the images are QEMU's
 		if path == "" {
 			return usage(c, errors.New("the image's name is empty"))
@@ -188,21 +187,6 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 		}
 	}
 	return f.addresses(c)
-}
-
-// mayBeEmpty are the flags for which an empty value means something, or is
-// refused with a better message than noneEmpty's.
-var mayBeEmpty = map[string]bool{"append": true, "ip": true, "subnet": true, "gateway": true, "mac": true, "memory": true}
-
-// noneEmpty refuses a flag that is given and says nothing, as a variable does
-// that nobody set.
-func noneEmpty(c *cobra.Command) (err error) {
-	c.Flags().Visit(func(f *pflag.Flag) {
-		if f.Value.Type() == "string" && f.Value.String() == "" && !mayBeEmpty[f.Name] {
-			err = usage(c, fmt.Errorf("--%s is empty", f.Name))
-		}
-	})
-	return err
 }
 
 // addresses reads what is written in dots and colons.

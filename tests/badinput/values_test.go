@@ -19,7 +19,7 @@ func TestNames(t *testing.T) {
 		cases = append(cases, refusal{name, []string{disk, "--name=" + text}, exitUsage, []string{"name", "letters, digits"}})
 	}
 	h.refuseStart(t, cases)
-	for _, command := range []string{"stop", "inspect", "logs", "console", "qmp", "events"} {
+	for _, command := range []string{"stop", "resume", "adopt", "inspect", "logs", "console", "qmp", "events"} {
 		args := func(name string) []string {
 			all := []string{command, "--", name}
 			if command == "qmp" {
@@ -39,6 +39,9 @@ func TestNames(t *testing.T) {
 func TestCommandLines(t *testing.T) {
 	h := newHost(t)
 	for _, c := range []refusal{
+		{"empty run directory", []string{"list", "--run-dir="}, exitUsage, []string{"--run-dir is empty"}},
+		{"empty machine to try with", []string{"net", "explain", "web", "--with="}, exitUsage, []string{"--with is empty"}},
+		{"empty name servers", []string{"start", "--dns=", "disk.raw"}, exitUsage, []string{"--dns is empty"}},
 		{"no such command", []string{"strat"}, exitUsage, []string{"strat"}},
 		{"no such flag", []string{"start", "--momery", "1G"}, exitUsage, []string{"--momery", "kvmrun start --help"}},
 		{"two images", []string{"start", "a.qcow2", "b.qcow2"}, exitUsage, []string{"kvmrun start --help"}},
