@@ -165,7 +165,8 @@ func classify(err error) Kind {
 	case errors.Is(err, netplumb.ErrSubnetOverlap), errors.Is(err, netplumb.ErrNoUplink),
 		errors.Is(err, netplumb.ErrTapExists):
 		return KindNetwork
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS),
+		errors.Is(err, syscall.ENOTDIR):
 		return KindStorage
 	case errors.Is(err, fs.ErrPermission):
 		return KindPermission

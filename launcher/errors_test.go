@@ -41,6 +41,7 @@ func TestKindOf(t *testing.T) {
 		"tap":               {netplumb.ErrTapExists, KindNetwork},
 		"full disk":         {&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, KindStorage},
 		"quota":             {syscall.EDQUOT, KindStorage},
+		"below a file":      {&os.PathError{Op: "open", Path: "x", Err: syscall.ENOTDIR}, KindStorage},
 		"read-only":         {syscall.EROFS, KindStorage},
 		"permission":        {fs.ErrPermission, KindPermission},
 	} {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"kvmrun/launcher/vmdir"
 )
@@ -37,7 +38,8 @@ type Launcher struct {
 	uids UIDs
 }
 
-// New makes a Launcher. Nothing is created until a VM is started.
+// New makes a Launcher. Nothing is created until a VM is started. A run directory
+// that is no directory is an error of KindStorage.
 func New(o Options) (*Launcher, error) {
 	setDefault(&o.RunDir, vmdir.DefaultRun)
 	setDefault(&o.DataDir, DefaultData)
@@ -51,6 +53,9 @@ func New(o Options) (*Launcher, error) {
 	}
 	root, err := vmdir.At(run)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkRoot(root); err != nil {
 		return nil, err
 	}
 	data, err := fromHere(o.DataDir)
@@ -71,6 +76,16 @@ func requireRoot(what string) error {
 		return nil
 	}
 	return fail(KindPermission, "run it by sudo", "%s changes the host's network and needs root", what)
+}
+
+// checkRoot refuses a run directory that is a file, or lies below one. What else is
+// wrong with it depends on what it is wanted for.
+func checkRoot(root vmdir.Root) error {
+	info, err := os.Stat(root.Path)
+	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
+		return fail(KindStorage, "choose another by --run-dir", "the run directory %s is not a directory", root.Path)
+	}
+	return nil
 }
 
 // makeRoot creates the run directory and says what is wrong with it if it

@@ -84,7 +84,7 @@ func TestHelpNamesTheStatuses(t *testing.T) {
 	for command, want := range map[string]string{
 		"stop": "3 5 12 13 130", "gc": "5 12 13 130", "adopt": "3 4 5 12 13 14 130",
 		"list": "5 13", "resume": "3 5 11 12 13 14 130", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
-		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 15", "net explain": "3 5 13 17 130",
+		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 13 15", "net explain": "3 5 13 17 130",
 	} {
 		found, _, err := newApp().command().Find(strings.Fields(command))
 		if err != nil {
@@ -182,6 +182,20 @@ func TestResultsAndMessagesAreApart(t *testing.T) {
 	status, out, errs = capture(t, "--run-dir", runDir, "list", "--json")
 	if status != 0 || errs != "" || strings.TrimSpace(out) != "[]" {
 		t.Errorf("list without VMs: %d %q %q", status, out, errs)
+	}
+	// What is wrong with the run directory is said once, whatever it is wanted for.
+	file := runDir + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, file + "/below"} {
+		for _, command := range []string{"list", "gc --dry-run", "inspect web", "stop --all", "net explain web", "host check"} {
+			status, out, errs := capture(t, append(strings.Fields(command), "--run-dir", path)...)
+			want := "kvmrun: the run directory " + path + " is not a directory; choose another by --run-dir\n"
+			if status != 13 || out != "" || errs != want {
+				t.Errorf("%s in %s: %d %q %q", command, path, status, out, errs)
+			}
+		}
 	}
 	status, out, errs = capture(t, "--run-dir", runDir, "inspect", "web")
 	if status != 3 || out != "" || !strings.HasPrefix(errs, "kvmrun: inspect web: ") {

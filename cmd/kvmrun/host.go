@@ -37,7 +37,7 @@ route, proxy entry, sysctls and gateway as they should be and as they are, with
 the command that mends what is wrong. Nothing is changed.`,
 		Example: `  kvmrun host check
   kvmrun host check --json | jq '.[] | select(.status != "ok")'`,
-		Annotations: ends(launcher.KindPermission, kindUnwell),
+		Annotations: ends(launcher.KindPermission, launcher.KindStorage, kindUnwell),
 		Args:        args(noArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := a.launcher()

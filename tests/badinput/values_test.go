@@ -40,6 +40,8 @@ func TestCommandLines(t *testing.T) {
 	h := newHost(t)
 	for _, c := range []refusal{
 		{"empty run directory", []string{"list", "--run-dir="}, exitUsage, []string{"--run-dir is empty"}},
+		{"run directory that is a file", []string{"gc", "--run-dir", "/etc/hostname"}, exitStorage, []string{"/etc/hostname", "--run-dir"}},
+		{"data directory that is a file", []string{"gc", "--data-dir", "/etc/hostname"}, exitStorage, []string{"/etc/hostname", "--data-dir"}},
 		{"empty machine to try with", []string{"net", "explain", "web", "--with="}, exitUsage, []string{"--with is empty"}},
 		{"empty name servers", []string{"start", "--dns=", "disk.raw"}, exitUsage, []string{"--dns is empty"}},
 		{"no such command", []string{"strat"}, exitUsage, []string{"strat"}},
