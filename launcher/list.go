@@ -66,7 +66,7 @@ func (l *Launcher) List(failed bool) ([]VM, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			errs[i] = during("list "+names[i], err)
+			errs[i] = during("list "+printableName(names[i]), err)
 		case d.State != Failed || failed:
 			found[i] = &d.VM
 		}

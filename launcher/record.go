@@ -23,7 +23,7 @@ func CheckRecord(d vmdir.Dir, spec *Spec, state *State) error {
 	}{{vmdir.SpecFile, spec.Version, SpecVersion}, {vmdir.StateFile, state.Version, StateVersion}} {
 		if file.has > file.knows {
 			return fail(KindStorage, "use the kvmrun that wrote it, or a newer one",
-				"%s has version %d; this kvmrun knows up to %d", d.File(file.name), file.has, file.knows)
+				"%s has version %d; this kvmrun knows up to %d", vmdir.Printable(d.File(file.name)), file.has, file.knows)
 		}
 	}
 	if err := spec.checkRecorded(d.Name); err != nil {
@@ -41,6 +41,8 @@ func (s *Spec) checkRecorded(name string) error {
 	switch {
 	case s.Name != name:
 		return fmt.Errorf("it is the description of %.80q", s.Name)
+	case CheckName(name) != nil:
+		return errors.New("no VM has such a name")
 	case uuid.Validate(s.UUID) != nil:
 		return fmt.Errorf("UUID %.80q", s.UUID)
 	case !s.Network.IP.Is4():
@@ -66,7 +68,7 @@ func (s *Spec) checkPlan(p *netplumb.Plan) error {
 func damaged(d vmdir.Dir, err error) error {
 	var e *vmdir.DamagedError
 	if errors.As(err, &e) {
-		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + d.Path + " and run kvmrun gc"}
+		return &Error{Kind: KindStorage, Err: err, Advice: "once its QEMU is gone, remove " + vmdir.Printable(d.Path) + " and run kvmrun gc"}
 	}
 	return err
 }
@@ -79,7 +81,7 @@ func nameProcess(d vmdir.Dir, err error) error {
 	if failed != nil || !errors.As(err, &e) {
 		return err
 	}
-	advice := fmt.Sprintf("end its QEMU (process %d), remove %s and run kvmrun gc", id.PID, d.Path)
+	advice := fmt.Sprintf("end its QEMU (process %d), remove %s and run kvmrun gc", id.PID, vmdir.Printable(d.Path))
 	return &Error{Kind: e.Kind, Op: e.Op, Err: e.Err, Advice: advice}
 }
 

@@ -85,6 +85,26 @@ func TestRecordCutShort(t *testing.T) {
 	}
 }
 
+// A folder that somebody made with a name that no VM has is named in one line, and
+// what it says makes no VM of it.
+func TestRecordInAStrangeFolder(t *testing.T) {
+	l, _ := folder(t)
+	dir := l.root.Dir("two\nlines\x1b[31m")
+	if err := os.Mkdir(dir.Path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, st := recorded(t)
+	sound := asJSON(t, s)
+	s.Name = dir.Name
+	for name, spec := range map[string][]byte{"no record": nil, "web's": sound, "its own": asJSON(t, s)} {
+		putRecord(t, dir, spec, asJSON(t, st))
+		vms, err := l.List(true)
+		if len(vms) > 0 || KindOf(err) != KindStorage || !strings.Contains(err.Error(), `two\nlines\x1b`) || strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%s: %v, %q", name, vms, err)
+		}
+	}
+}
+
 // TestRecordOfAnother says what a record may not say: what it names would be
 // removed, signalled or undone one day.
 func TestRecordOfAnother(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/renameio/v2"
 	"github.com/google/uuid"
@@ -88,10 +89,19 @@ type DamagedError struct {
 	Err  error // what is wrong with it
 }
 
-func (e *DamagedError) Error() string { return e.File + " is damaged" }
+func (e *DamagedError) Error() string { return Printable(e.File) + " is damaged" }
 
 // Unwrap returns what is wrong with it.
 func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Printable is a path for messages: quoted if it holds what would break the line,
+// as a folder's name may that somebody else has made.
+func Printable(path string) string {
+	if quoted := strconv.Quote(path); quoted != `"`+path+`"` {
+		return quoted
+	}
+	return path
+}
 
 // AskStop marks that the VM's end, however QEMU comes to it, was wanted. A
 // reason makes a failure of it, whose record stays.

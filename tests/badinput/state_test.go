@@ -123,6 +123,10 @@ func TestStrangersInTheRunDirectory(t *testing.T) {
 	if r := h.Run(t, "kvmrun", "list", "-q"); r.Stdout != "good\n" || r.ExitCode != 0 {
 		t.Errorf("got %s", r)
 	}
+	h.MustRun(t, "sh", "-ec", `cd /run/kvmrun/vms; mkdir "$(printf 'two\nlines')"; cd two*; touch spec.json`)
+	r := h.Run(t, "kvmrun", "list")
+	refusal{status: exitStorage, says: []string{`two\nlines`}}.check(t, lab.Result{ExitCode: r.ExitCode, Stderr: r.Stderr})
+	h.MustRun(t, "sh", "-ec", "rm -r /run/kvmrun/vms/two*")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral", "--ip", "10.254.254.3")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "link-2", "--ephemeral")
 	h.MustRun(t, "kvmrun", "stop", "--force", "good")
