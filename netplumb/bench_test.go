@@ -16,16 +16,31 @@ import (
 
 // BenchmarkPlan measures facts, plan, Apply and Undo.
 func BenchmarkPlan(b *testing.B) {
+	besideOthers(b, byPlan)
+}
+
+// BenchmarkWatched measures the same while the others' plans are watched: the
+// kernel asks each watch about each change.
+func BenchmarkWatched(b *testing.B) {
 	besideOthers(b, func(l *lab) measured {
-		c := subnetConfig()
-		var files []*os.File
-		var p *Plan
-		return measured{
-			up:   func() { p = l.plan(c); files = l.apply(p) },
-			down: func() { l.undo(p) },
-			drop: func() { closeAll(files) },
+		for _, other := range l.others {
+			if _, err := other.Watch(b.Context(), l.Host); err != nil {
+				b.Fatal(err)
+			}
 		}
+		return byPlan(l)
 	})
+}
+
+func byPlan(l *lab) measured {
+	c := subnetConfig()
+	var files []*os.File
+	var p *Plan
+	return measured{
+		up:   func() { p = l.plan(c); files = l.apply(p) },
+		down: func() { l.undo(p) },
+		drop: func() { closeAll(files) },
+	}
 }
 
 // BenchmarkFloor measures the same kernel objects made by bare ioctls and one

@@ -20,20 +20,33 @@ func measureNetwork(b *testing.B) []row {
 	h := newHost(b)
 	var rows []row
 	for _, others := range []int{0, 99, 499} {
-		costs := make([][]cost, 3)
+		costs := make([][]cost, 4)
 		way := func(i int, name string, iterations int) func() float64 {
 			return func() float64 {
 				costs[i] = append(costs[i], h.costOf(b, name, others, iterations))
 				return 0
 			}
 		}
-		rounds(5, way(0, "Plan", 20), way(1, "Floor", 20), way(2, "Shell", 2))
+		rounds(5, way(0, "Plan", 20), way(1, "Floor", 20), way(2, "Shell", 2), way(3, "Watched", 20))
 		for i := range costs {
 			costs[i] = costs[i][1:] // the first round was for warming up
 		}
 		rows = append(rows, networkRows(others+1, costs[0], costs[1], costs[2])...)
+		if others > 0 {
+			rows = append(rows, watchedRow(others, costs[3], costs[0]))
+		}
 	}
 	return rows
+}
+
+// watchedRow tells what it costs one more guest that the others' supervisors
+// watch what happens to the host's network.
+func watchedRow(others int, watched, alone []cost) row {
+	up := func(c cost) float64 { return c.up }
+	return row{
+		what: fmt.Sprintf("network set-up while %d watch", others), unit: microseconds, kvmrun: each(watched, up),
+		against: "the same while none does", other: each(alone, up),
+	}
 }
 
 // cost is that of one guest's network, in seconds.
