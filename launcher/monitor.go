@@ -12,14 +12,10 @@ import (
 // be nil; it must be a JSON object otherwise.
 func (l *Launcher) Command(ctx context.Context, name, command string, args json.RawMessage) (json.RawMessage, error) {
 	op := command + " on " + printableName(name)
-	dir, err := l.dir(name)
+	dir, err := l.reach(name)
 	if err != nil {
 		return nil, during(op, err)
 	}
-	if err := l.over(dir); err != nil {
-		return nil, during(op, err)
-	}
-	l.attendBeside(name)
 	client, err := dialMonitor(ctx, dir)
 	if err != nil {
 		return nil, during(op, monitorError(ctx, err))
@@ -30,6 +26,19 @@ func (l *Launcher) Command(ctx context.Context, name, command string, args json.
 		return nil, during(op, monitorError(ctx, err))
 	}
 	return reply, nil
+}
+
+// reach is the folder of a VM that has not ended, whose sockets can be spoken to.
+func (l *Launcher) reach(name string) (vmdir.Dir, error) {
+	dir, err := l.dir(name)
+	if err != nil {
+		return dir, err
+	}
+	if err := l.over(dir); err != nil {
+		return dir, err
+	}
+	l.attendBeside(name)
+	return dir, nil
 }
 
 // monitorError tells a caller that gave up, or whose time was over, from a QEMU
@@ -49,14 +58,10 @@ func monitorError(ctx context.Context, err error) error {
 // others hear nothing until the first has left, and may have to wait here.
 func (l *Launcher) Console(ctx context.Context, name string) (net.Conn, error) {
 	op := "console of " + printableName(name)
-	dir, err := l.dir(name)
+	dir, err := l.reach(name)
 	if err != nil {
 		return nil, during(op, err)
 	}
-	if err := l.over(dir); err != nil {
-		return nil, during(op, err)
-	}
-	l.attendBeside(name)
 	conn, err := dir.Dial(ctx, vmdir.ConsoleSocket)
 	return conn, during(op, err)
 }

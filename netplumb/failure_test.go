@@ -96,44 +96,17 @@ func TestApplyTwice(t *testing.T) {
 	l.allWell(p)
 }
 
-// TestApplyWithoutPrivilege drops CAP_NET_ADMIN on a thread that dies with its
-// goroutine.
+// TestApplyWithoutPrivilege drops CAP_NET_ADMIN.
 func TestApplyWithoutPrivilege(t *testing.T) {
-	if !ownNamespace(t) {
-		return
-	}
-	l := newLab(t)
-	p := l.plan(subnetConfig())
-	before := l.state()
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	applyFailsOnThread(t, func() error {
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		if err := unix.Capset(&header, &make([]unix.CapUserData, 2)[0]); err != nil {
-			result <- err
-			return
-		}
-		_, err := p.Apply(context.Background(), l.Host)
-		result <- err
-	}()
-	err := <-result
-	if !errors.Is(err, ErrPermission) || !errors.Is(err, unix.EPERM) {
-		t.Errorf("error %v", err)
-	}
-	l.unchanged(before)
+		return unix.Capset(&header, &make([]unix.CapUserData, 2)[0])
+	}, ErrPermission, unix.EPERM)
 }
 
 // TestApplyWithoutTun hides /dev/net/tun in a mount namespace.
 func TestApplyWithoutTun(t *testing.T) {
-	if !ownNamespace(t) {
-		return
-	}
-	l := newLab(t)
-	p := l.plan(subnetConfig())
-	before := l.state()
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	applyFailsOnThread(t, func() error {
 		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -141,13 +114,34 @@ func TestApplyWithoutTun(t *testing.T) {
 		if err == nil {
 			err = unix.Mount("none", "/dev/net", "tmpfs", 0, "")
 		}
+		return err
+	}, ErrNoTun, unix.ENOENT)
+}
+
+// applyFailsOnThread applies a plan on a thread that was crippled before and dies
+// with its goroutine. It must fail with all of the errors and change nothing.
+func applyFailsOnThread(t *testing.T, cripple func() error, want ...error) {
+	t.Helper()
+	if !ownNamespace(t) {
+		return
+	}
+	l := newLab(t)
+	p := l.plan(subnetConfig())
+	before := l.state()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := cripple()
 		if err == nil {
 			_, err = p.Apply(context.Background(), l.Host)
 		}
 		result <- err
 	}()
-	if err := <-result; !errors.Is(err, ErrNoTun) || !errors.Is(err, unix.ENOENT) {
-		t.Errorf("error %v", err)
+	got := <-result
+	for _, err := range want {
+		if !errors.Is(got, err) {
+			t.Errorf("error %v, want %v", got, err)
+		}
 	}
 	l.unchanged(before)
 }
