@@ -43,6 +43,14 @@ type GCOptions struct {
 	// what is left when the run directory is lost and everything was killed. It
 	// may be another's who uses the same marks.
 	Unrecorded bool
+	// Note is told what takes long. It may be nil.
+	Note func(string)
+}
+
+func (o GCOptions) note(text string) {
+	if o.Note != nil {
+		o.Note(text)
+	}
 }
 
 // GC finds what kvmrun has made and nobody holds, and removes it: VMs whose

@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-	"syscall"
 
 	"kvmrun/launcher/process"
 	"kvmrun/netplumb"
@@ -32,7 +31,7 @@ func (l *Launcher) sweepMarked(ctx context.Context, o GCOptions) ([]Leftover, er
 		return nil, err
 	}
 	for _, m := range strangers {
-		err = errors.Join(err, endOwner(ctx, m))
+		err = errors.Join(err, endOwner(ctx, m, o.note))
 	}
 	found, err2 := l.removeMarked(ctx, host)
 	return found, errors.Join(err, err2)
@@ -117,7 +116,7 @@ func (l *Launcher) strangers(host *netplumb.Host) ([]netplumb.Marked, error) {
 }
 
 // endOwner ends the QEMU of a tap of which there is no record.
-func endOwner(ctx context.Context, m netplumb.Marked) error {
+func endOwner(ctx context.Context, m netplumb.Marked, note func(string)) error {
 	uuid, ours := tapOwner(m.Alias)
 	if !ours {
 		return nil
@@ -137,8 +136,5 @@ func endOwner(ctx context.Context, m netplumb.Marked) error {
 		return err
 	}
 	defer func() { _ = handle.Close() }()
-	if err := handle.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, process.ErrGone) {
-		return err
-	}
-	return waitFor(ctx, handle, FlushTime)
+	return EndQEMU(ctx, handle, note)
 }

@@ -35,6 +35,7 @@ directory count as recorded nowhere.`,
 			if err != nil {
 				return err
 			}
+			o.Note = a.note
 			done := a.busy("tidying up")
 			found, err := l.GC(c.Context(), o)
 			done()

@@ -132,6 +132,11 @@ func (s *supervisor) runAdopted() error {
 		s.starter.report(nil, undone, true)
 		return undone
 	}
+	if s.qemu.ended() { // while it was taken over: there is nobody to look after
+		undone := s.lookAfter()
+		s.starter.report(nil, undone, true)
+		return undone
+	}
 	s.starter.report(nil, nil, false)
 	return s.lookAfter()
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -252,7 +253,35 @@ func TestNameIsTakenMeanwhile(t *testing.T) {
 	h.isAsBefore(t)
 }
 
-// TestGCUnrecorded is for when everything is lost.
+// TestGCAwaitsTheEnd has a QEMU end while gc puts a supervisor on it: gc returns
+// when that one has undone what was the VM's.
+func TestGCAwaitsTheEnd(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.start(t, frozen(t, "--name", "web", "--dhcp", "dnsmasq")...)
+	// QEMU does not greet, and to end a dnsmasq that stands still takes a while.
+	h.sh(t, fmt.Sprintf("kill -STOP %d $(pgrep -f -x 'dnsmasq .*--interface=kr-web .*')", v.PID))
+	h.killSupervisors(t, "web")
+	gc := h.Host.Start(t, "kvmrun", "gc")
+	lab.Eventually(t, patience, func() error {
+		if !h.inspect(t, "web").Supervised {
+			return errors.New("web has no supervisor yet")
+		}
+		return nil
+	})
+	h.sh(t, fmt.Sprintf("kill -KILL %d", v.PID))
+	if r := gc.Wait(t, patience); r.ExitCode != 0 {
+		t.Error(r)
+	}
+	if now := h.inspect(t, "web"); now.State != "failed" || now.Supervised {
+		t.Errorf("web is %s, supervised: %v", now.State, now.Supervised)
+	}
+	h.must(t, "stop", "web")
+	h.isAsBefore(t)
+}
+
+// TestGCUnrecorded is for when everything is lost. That a signal has stopped the
+// QEMU does not keep it from writing out its disks and ending.
 func TestGCUnrecorded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -265,6 +294,7 @@ func TestGCUnrecorded(t *testing.T) {
 			t.Errorf("%s is not listed: %+v", what, found)
 		}
 	}
+	h.sh(t, fmt.Sprintf("kill -STOP %d", v.PID))
 	h.gc(t, "--unrecorded")
 	h.before, found = h.before.Without("sysctls"), h.gc(t) // their old values were in the run directory
 	if len(found) > 0 {
