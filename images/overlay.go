@@ -72,10 +72,21 @@ func CreateOverlay(path string, o Overlay) error {
 	return nil
 }
 
+// passingPrefix begins the names that overlays have for a moment on file systems
+// without unnamed files. os.CreateTemp adds a number.
+const passingPrefix = ".overlay-"
+
+// IsPassing tells whether a file's name is one that an overlay has only while it is
+// made. Who was killed meanwhile has left it.
+func IsPassing(name string) bool {
+	number, ok := strings.CutPrefix(name, passingPrefix)
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
 // createByLink is for file systems without unnamed files: the image is written
 // under a passing name, and a link gives it the right one unless that is taken.
 func createByLink(path string, l *layout) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".overlay-*")
+	f, err := os.CreateTemp(filepath.Dir(path), passingPrefix+"*")
 	if err != nil {
 		return createFailed(path, err)
 	}
@@ -100,7 +111,7 @@ func unnamed(folder string, flags int) (*os.File, error) {
 
 // unlinked makes a file and takes its name away.
 func unlinked(folder string) (*os.File, error) {
-	f, err := os.CreateTemp(folder, ".overlay-*")
+	f, err := os.CreateTemp(folder, passingPrefix+"*")
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,21 @@ func TestUnnamedOverlayLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestPassingNames knows what is left of an overlay whose maker was killed, and
+// nothing else.
+func TestPassingNames(t *testing.T) {
+	f, err := unlinked(t.TempDir())
+	must(t, err)
+	defer func() { _ = f.Close() }()
+	for name, want := range map[string]bool{
+		filepath.Base(f.Name()): true, passingPrefix + "123": true, passingPrefix: false, passingPrefix + "notes": false, "x" + passingPrefix + "1": false,
+	} {
+		if IsPassing(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
+
 func TestOverlayErrors(t *testing.T) {
 	folder := t.TempDir()
 	taken := writeFile(t, filepath.Join(folder, "taken"), []byte("precious"))

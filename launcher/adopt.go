@@ -170,8 +170,8 @@ func (l *Launcher) adoption(dir vmdir.Dir) Order {
 // nobody about, such as a lock's being free.
 const lookAgain = 2 * time.Millisecond
 
-// sleep returns the context's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep returns the context's error if that ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil

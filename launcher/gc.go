@@ -7,10 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 
+	"kvmrun/images"
 	"kvmrun/netplumb"
 )
 
@@ -152,10 +152,6 @@ func (l *Launcher) sweepJournal(dryRun bool) ([]Leftover, error) {
 // leased tells whether an address is a VM's.
 func (l *Launcher) leased(addr netip.Addr) bool { return l.root.Holder(leaseIP+addr.String()) != "" }
 
-// overlayName is what overlays are called, for a moment, on file systems without
-// unnamed files (package images, by os.CreateTemp).
-var overlayName = regexp.MustCompile(`^\.overlay-[0-9]+$`)
-
 // sweepOverlays removes overlays whose makers were killed before they could take
 // their names away. Whoever makes one at this moment does not need the name.
 func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
@@ -163,7 +159,7 @@ func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
 	errs := []error{ignoreGone(err)}
 	var found []Leftover
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !overlayName.MatchString(e.Name()) {
+		if !e.Type().IsRegular() || !images.IsPassing(e.Name()) {
 			continue
 		}
 		path := filepath.Join(OverlayDir(l.data), e.Name())

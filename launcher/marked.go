@@ -24,7 +24,7 @@ func (l *Launcher) sweepMarked(ctx context.Context, o GCOptions) ([]Leftover, er
 		return listMarked(strangers, o.Unrecorded), nil
 	}
 	// A supervisor may just be about to write down anew what was lost.
-	if err := sleep(ctx, 2*HomeInterval); err != nil {
+	if err := Sleep(ctx, 2*HomeInterval); err != nil {
 		return nil, err
 	}
 	if strangers, err = l.strangers(host); err != nil {

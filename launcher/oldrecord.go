@@ -47,7 +47,7 @@ func claim(ctx context.Context, dir vmdir.Dir) (*os.File, error) {
 		if !errors.Is(err, vmdir.ErrSupervised) {
 			return lock, err
 		}
-		if sleep(ctx, lookAgain) != nil {
+		if Sleep(ctx, lookAgain) != nil {
 			return nil, fail(KindExists, "try again", "the supervisor of VM %s is still there", dir.Name)
 		}
 	}

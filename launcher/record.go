@@ -96,7 +96,7 @@ func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir) (Details, error)
 		if !errors.As(err, &e) {
 			return vm, err
 		}
-		if supervised, failed := d.Supervised(); failed != nil || !supervised || sleep(ctx, mendPause) != nil {
+		if supervised, failed := d.Supervised(); failed != nil || !supervised || Sleep(ctx, mendPause) != nil {
 			return vm, nameProcess(d, err)
 		}
 	}

@@ -57,7 +57,7 @@ func (l *Launcher) resume(ctx context.Context, dir vmdir.Dir) error {
 		if !errors.Is(err, process.ErrGone) {
 			return err
 		}
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := Sleep(ctx, lookAgain); err != nil {
 			return err
 		}
 	}

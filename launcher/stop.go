@@ -166,7 +166,7 @@ func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir) error {
 func awaitSupervisor(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) error {
 	handle, err := process.Open(vm.Details.Supervisor)
 	if errors.Is(err, process.ErrGone) {
-		return sleep(ctx, lookAgain) // a new one has not yet said who it is
+		return Sleep(ctx, lookAgain) // a new one has not yet said who it is
 	}
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func (s *supervisor) keepDnsmasq(ctx context.Context) {
 			_ = handle.Wait(ctx)
 			_ = handle.Close()
 		}
-		pause(ctx, dnsmasqPause)
+		_ = launcher.Sleep(ctx, dnsmasqPause)
 		err := s.ask(ctx, func() error {
 			s.event("dnsmasq-ended", nil)
 			return s.startDnsmasq(ctx)

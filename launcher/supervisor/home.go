@@ -23,9 +23,9 @@ const homeTime = 5 * time.Second
 
 // keepHome makes sure that the VM's folder is where it belongs.
 func (s *supervisor) keepHome() {
-	err := s.dir.Has(s.lock)
+	trouble, err := "the VM's folder cannot be looked at", s.dir.Has(s.lock)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.comeHome()
+		trouble, err = "the VM's folder is gone and cannot be put back", s.comeHome()
 		s.settle(s.putRecordsBack())
 	} else {
 		s.settle(s.mend())
@@ -35,7 +35,7 @@ func (s *supervisor) keepHome() {
 		s.astray = ""
 	case s.astray != err.Error(): // said once
 		s.astray = err.Error()
-		s.log.Error("the VM's folder is gone and cannot be put back", "err", err)
+		s.log.Error(trouble, "err", err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *supervisor) watchNeighbour(ctx context.Context) {
 		if found {
 			awaitEnd(ctx, next)
 		} else {
-			pause(ctx, neighbourInterval)
+			_ = launcher.Sleep(ctx, neighbourInterval)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (s *supervisor) attend(ctx context.Context, name string) (stays bool) {
 	if !needsOne(l, name) {
 		return false
 	}
-	pause(ctx, neighbourGrace)
+	_ = launcher.Sleep(ctx, neighbourGrace)
 	if ctx.Err() != nil || !needsOne(l, name) {
 		return false
 	}
@@ -98,7 +98,7 @@ func awaitEnd(ctx context.Context, dir vmdir.Dir) {
 			return
 		}
 	}
-	pause(ctx, neighbourGrace) // it is only just starting
+	_ = launcher.Sleep(ctx, neighbourGrace) // it is only just starting
 }
 
 // executable is the kvmrun that is installed where this one was, or this one if
@@ -110,12 +110,4 @@ func executable() string {
 		}
 	}
 	return "/proc/self/exe"
-}
-
-// pause waits, until ctx ends at most.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }

@@ -12,8 +12,9 @@ import (
 // symbolic link from the resource's name to the VM's: made in one system call
 // that fails if the lease is taken, read in another.
 
-// Lease gives the resource to the VM. Whoever calls it holds Root.Lock. It fails with fs.ErrExist if a VM that
-// still exists has it; the lease of a VM that is no more is taken over.
+// Lease gives the resource to the VM. Whoever calls it holds Root.Lock. It fails
+// with fs.ErrExist if a VM that still exists has it; the lease of a VM that is no
+// more is taken over.
 func (r Root) Lease(resource, vm string) error {
 	path := filepath.Join(r.leases(), resource)
 	err := os.Symlink(vm, path)
