@@ -241,19 +241,7 @@ func builtOn(p *netplumb.Plan) string {
 
 // move changes over to another plan, which is written down before it is applied.
 func (k *keeper) move(ctx context.Context, next *netplumb.Plan) error {
-	if err := k.plan.Leave(k.host, next); err != nil {
-		return err
-	}
-	err := k.ask(ctx, func() error {
-		was := k.state.Plan
-		k.state.Plan = next
-		err := k.save()
-		if err != nil {
-			k.state.Plan = was
-		}
-		return err
-	})
-	if err != nil {
+	if err := k.ask(ctx, func() error { return k.changePlan(next) }); err != nil {
 		return err
 	}
 	if next.UplinkIndex == k.plan.UplinkIndex {
@@ -263,6 +251,25 @@ func (k *keeper) move(ctx context.Context, next *netplumb.Plan) error {
 	}
 	k.plan = next
 	return nil
+}
+
+// changePlan gives up what the next plan does not hold, and writes that one down.
+// In between nobody must put back what the journal has just lost, so it is done by
+// the goroutine that does.
+func (s *supervisor) changePlan(next *netplumb.Plan) error {
+	was := s.state.Plan
+	if err := was.Leave(s.host, next); err != nil {
+		return err
+	}
+	if next.UplinkIndex != was.UplinkIndex {
+		s.records = netplumb.Records{} // of an uplink that is gone
+	}
+	s.state.Plan = next
+	err := s.save()
+	if err != nil {
+		s.state.Plan = was
+	}
+	return err
 }
 
 // lookAtUplink has the address announced when the LAN's machines may have lost

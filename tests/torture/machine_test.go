@@ -63,14 +63,13 @@ func (m *machine) run(t *testing.T, args ...string) (string, error) {
 	return r.Stdout, nil
 }
 
-// trace carries out an order on the host; its command is one of kvmrun.
+// trace carries out an order on the host.
 func (m *machine) trace(t *testing.T, o trace.Order) (*trace.Report, lab.Result) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Command = append([]string{lab.Binary(t)}, o.Command...)
 	o.Report = filepath.Join(t.TempDir(), "report")
 	variable, err := o.Environment()
 	if err != nil {

@@ -71,11 +71,15 @@ func (m *machine) torture(t *testing.T, s sweep, at int) outcome {
 		}
 	}
 	report, result := m.trace(t, trace.Order{
-		Command: s.args(t, m), Trigger: s.trigger, At: at, Victims: s.victims, Running: s.running,
+		Command: s.command(t, m), Trigger: s.trigger, At: at, Victims: s.victims, Running: s.running,
 	})
 	o := outcome{reached: report.Reached, call: report.Last(s.trigger)}
-	if !o.reached && report.Exit != 0 {
+	switch {
+	case report.Exit == 0:
+	case !o.reached:
 		o.err = fmt.Errorf("nobody was killed, and yet: exit status %d\n%s", report.Exit, result)
+	case s.disturb != nil:
+		o.err = fmt.Errorf("what is left alive does not mend it: exit status %d\n%s", report.Exit, result)
 	}
 	if o.err == nil {
 		o.err = m.mend(t)

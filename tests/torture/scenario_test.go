@@ -14,11 +14,24 @@ type scenario struct {
 	says string
 	// prepare does what comes before, undisturbed. It may be nil.
 	prepare func(t *testing.T, m *machine) error
-	// args of the command that is followed.
+	// args of the command of kvmrun's that is followed.
 	args func(t *testing.T, m *machine) []string
-	// running: there is a supervisor before, and it is followed, too.
-	running bool
+	// disturb is, in place of args, a shell script that disturbs a VM, and ends
+	// when that is mended, or when nobody is left to do it. It is never killed.
+	disturb func(t *testing.T, m *machine) string
+	// running is what the supervisors are to whom kills that there are before, and
+	// that are followed, too; empty if there is none.
+	running trace.Role
 	cuts    []cut
+}
+
+// command is the command line that is followed.
+func (s scenario) command(t *testing.T, m *machine) []string {
+	t.Helper()
+	if s.disturb != nil {
+		return []string{"/bin/sh", "-euc", s.disturb(t, m)}
+	}
+	return append([]string{lab.Binary(t)}, s.args(t, m)...)
 }
 
 // cut says at whose calls is killed, and who.
@@ -41,6 +54,10 @@ var (
 	onlyDnsmasq   = cut{trace.Supervisor, "dnsmasq", []trace.Role{trace.Dnsmasq}}
 	caller        = cut{trace.Supervisor, "caller", []trace.Role{trace.Caller}}
 	all           = cut{trace.Supervisor, "all", everybody}
+
+	// Where a neighbour hires a supervisor.
+	neighbour    = cut{trace.Neighbour, "neighbour", []trace.Role{trace.Neighbour}}
+	nobodyIsLeft = cut{trace.Supervisor, "everybody", []trace.Role{trace.Neighbour, trace.Supervisor, trace.QEMU}}
 )
 
 // scenarios are all that is tortured.
@@ -57,20 +74,20 @@ var scenarios = []scenario{
 	},
 	{
 		name: "stop-force", says: "`stop --force`",
-		prepare: startFrozen, running: true,
+		prepare: startFrozen, running: trace.Supervisor,
 		args: words("stop", "--force", "torture"),
 		cuts: []cut{command, commandAndAll, supervisor, both, onlyQEMU, all},
 	},
 	{
 		name: "stop", says: "`stop` by the power button, which the guest does not hear",
-		prepare: startDeaf, running: true,
+		prepare: startDeaf, running: trace.Supervisor,
 		args: words("stop", "--timeout", "1s", "torture"),
 		cuts: []cut{command, supervisor, all},
 	},
 	{
 		name: "stop-lan", says: "`stop` of the VM in the LAN",
 		prepare: func(t *testing.T, m *machine) error { _, err := m.run(t, lanWithDnsmasq(t, m)...); return err },
-		running: true,
+		running: trace.Supervisor,
 		args:    words("stop", "--force", "torture"),
 		cuts:    []cut{supervisor, onlyDnsmasq, all},
 	},
@@ -88,9 +105,39 @@ var scenarios = []scenario{
 	},
 	{
 		name: "adopt", says: "`adopt --all`",
-		prepare: startFrozen, running: true,
+		prepare: startFrozen, running: trace.Supervisor,
 		args: words("adopt", "--all"),
 		cuts: []cut{command, caller, supervisor, both, all},
+	},
+	{
+		name: "stop-all", says: "`stop --all --force` of two VMs",
+		prepare: startTwo, running: trace.Supervisor,
+		args: words("stop", "--all", "--force"),
+		cuts: []cut{command, commandAndAll, caller},
+	},
+	{
+		name: "hire", says: "death of a supervisor, whose VM's neighbour hires another",
+		prepare: startTwo, running: trace.Neighbour,
+		disturb: killSupervisor,
+		cuts:    []cut{neighbour, supervisor, nobodyIsLeft},
+	},
+	{
+		name: "bury", says: "death of a supervisor and its QEMU, whose neighbour hires another to clean up",
+		prepare: startTwo, running: trace.Neighbour,
+		disturb: killVM,
+		cuts:    []cut{supervisor},
+	},
+	{
+		name: "repair", says: "repair of a route and a proxy entry, and of what is lost when the uplink flaps",
+		prepare: startInLAN, running: trace.Supervisor,
+		disturb: spoilNetwork,
+		cuts:    []cut{supervisor},
+	},
+	{
+		name: "uplink", says: "repair after the uplink has gone, and returned with another number",
+		prepare: startBehindUplink, running: trace.Supervisor,
+		disturb: replaceUplink,
+		cuts:    []cut{supervisor},
 	},
 }
 
@@ -102,9 +149,10 @@ func words(args ...string) func(*testing.T, *machine) []string {
 // frozen is a VM that costs next to nothing: its processor never runs.
 func frozen(t *testing.T, _ *machine) []string { return frozenAs(t, "torture") }
 
-func frozenAs(t *testing.T, name string) []string {
+func frozenAs(t *testing.T, name string, flags ...string) []string {
 	t.Helper()
-	return []string{"start", "--accel", "tcg", "--name", name, "--memory", "16M", "--kernel", lab.Guest(t).Kernel, "--", "-S"}
+	args := []string{"start", "--accel", "tcg", "--name", name, "--memory", "16M", "--kernel", lab.Guest(t).Kernel}
+	return append(append(args, flags...), "--", "-S")
 }
 
 func startFrozen(t *testing.T, m *machine) error {

@@ -14,8 +14,11 @@ type Role string
 const (
 	Command    Role = "command"    // the one that the order names
 	Supervisor Role = "supervisor" // kvmrun supervise
-	QEMU       Role = "QEMU"
-	Dnsmasq    Role = "dnsmasq"
+	// Neighbour is a supervisor that ran before, where an order tells those from
+	// the ones that are hired meanwhile.
+	Neighbour Role = "neighbour"
+	QEMU      Role = "QEMU"
+	Dnsmasq   Role = "dnsmasq"
 	// Caller stands, among the victims, for the process that makes the call,
 	// where several have its role.
 	Caller Role = "caller"
@@ -29,8 +32,9 @@ type Order struct {
 	Trigger Role   `json:"trigger,omitempty"`
 	At      int    `json:"at,omitempty"`
 	Victims []Role `json:"victims,omitempty"`
-	// Running follows the supervisors that run already, too.
-	Running bool `json:"running,omitempty"`
+	// Running is the role of the supervisors that run already, Supervisor or
+	// Neighbour. Empty: they are not followed.
+	Running Role `json:"running,omitempty"`
 	// Report is the file that the Report goes to.
 	Report string `json:"report"`
 }

@@ -31,7 +31,7 @@ func follow(o Order) (*Report, error) {
 	t := &tracer{
 		order: o, tasks: map[int]*process{}, stopped: map[int]bool{}, processes: map[int]*process{},
 	}
-	if o.Running {
+	if o.Running != "" {
 		if err := t.seizeRunning(); err != nil {
 			return nil, err
 		}
@@ -88,6 +88,7 @@ func (t *tracer) seizeRunning() error {
 		if p.role != Supervisor {
 			continue
 		}
+		p.role = t.order.Running
 		if err := t.seize(p); err != nil {
 			return err
 		}
@@ -192,7 +193,7 @@ func (t *tracer) executed(tid int, p *process) {
 
 // follows tells whether a process is one whose calls count, or may become one.
 func (t *tracer) follows(p *process) bool {
-	return p == t.root || p.role == Command || p.role == Supervisor
+	return p == t.root || p.role == Command || p.role == Supervisor || p.role == Neighbour
 }
 
 // allowStart lets the command begin once all is traced that shall be.
@@ -238,16 +239,20 @@ func (t *tracer) step(tid int, p *process) error {
 }
 
 // condemned tells whether a process is to be killed. A child that is to become
-// QEMU dies with all of them, or else lives on: killing its parent does not
-// kill it.
+// QEMU, or a neighbour's that is to become a supervisor, dies with all of them, or
+// else lives on: killing its parent does not kill it.
 func (t *tracer) condemned(p, caller *process) bool {
 	if p == caller && slices.Contains(t.order.Victims, Caller) {
 		return true
 	}
-	if p.forked && p.role == Supervisor {
-		return slices.Contains(t.order.Victims, QEMU)
+	role := p.role
+	switch {
+	case p.forked && role == Supervisor:
+		role = QEMU
+	case p.forked && role == Neighbour:
+		role = Supervisor
 	}
-	return p.role != "" && slices.Contains(t.order.Victims, p.role)
+	return role != "" && slices.Contains(t.order.Victims, role)
 }
 
 // letGo has all that is traced go on by itself: each thread has to stop for
