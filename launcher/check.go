@@ -110,9 +110,13 @@ func checkConflict(vm VM) []Check {
 	}
 	return []Check{{
 		VM: vm.Name, Name: "address " + vm.IP, Status: hostcheck.Fail, Want: "nobody else's on the LAN",
-		Have:   fmt.Sprintf("%s claims it, too, since %s", vm.Conflict.MAC, vm.Conflict.Since.Format(time.RFC3339)),
+		Have:   conflictText(vm),
 		Remedy: "kvmrun stop " + vm.Name + " # and start it at another address, or take this one from that machine",
 	}}
+}
+
+func conflictText(vm VM) string {
+	return fmt.Sprintf("%s claims it, too, since %s", vm.Conflict.MAC, vm.Conflict.Since.Format(time.RFC3339))
 }
 
 func checkUplink(uplink string) Check {

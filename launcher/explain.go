@@ -79,6 +79,7 @@ func (l *Launcher) explain(ctx context.Context, name string, o ExplainOptions) (
 	}
 	e.Hops = append(e.Hops, report.Hops...)
 	l.addKnown(ctx, &e, vm, o.Timeout)
+	addConflict(&e, vm.VM)
 	return e.finished(), nil
 }
 
@@ -102,14 +103,17 @@ func (l *Launcher) checkWith(host *netplumb.Host, vm Details, with netip.Addr) e
 	switch {
 	case !with.IsValid():
 		return nil
-	case !with.Is4() || with.IsUnspecified() || with.IsMulticast() || with.IsLoopback():
+	case !with.Is4() || with.IsUnspecified() || with.IsMulticast() || with.IsLoopback() || reserved(with):
 		return fail(KindUsage, "name another by --with", "%s is no machine's IPv4 address", with)
 	case vm.Spec.Network.Uplink == "":
 		return fail(KindUsage, "leave --with out", "%s has no uplink to reach %s by", vm.Name, with)
 	case with == vm.Spec.Network.IP:
 		return fail(KindUsage, "name another machine of the LAN by --with", "%s is the VM's own address", with)
 	}
-	if err := host.CheckAddressFree(with); errors.Is(err, netplumb.ErrAddressOnHost) {
+	switch err := host.CheckAddressFree(with); {
+	case errors.Is(err, netplumb.ErrAddressInvalid):
+		return fail(KindUsage, "name a machine of the LAN by --with", "%s is a broadcast address, which no machine has", with)
+	case errors.Is(err, netplumb.ErrAddressOnHost):
 		return fail(KindUsage, "name another machine of the LAN by --with", "%s is this host's own", with)
 	}
 	guests, err := l.List(false)
@@ -119,6 +123,13 @@ func (l *Launcher) checkWith(host *netplumb.Host, vm Details, with netip.Addr) e
 		}
 	}
 	return err
+}
+
+// reserved tells whether an address is of the networks that no machine has
+// (RFC 1112, section 4, and RFC 1122, section 3.2.1.3).
+func reserved(addr netip.Addr) bool {
+	first := addr.As4()[0]
+	return first == 0 || first >= 240
 }
 
 // judgeVM judges the VM itself, by its state.

@@ -34,6 +34,17 @@ func TestJudgeVM(t *testing.T) {
 	}
 }
 
+func TestKnownConflictIsNamed(t *testing.T) {
+	vm := VM{Conflict: &Conflict{MAC: "de:7b:e0:f2:9e:ee", Since: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}}
+	for was, want := range map[explain.Status]explain.Status{explain.OK: explain.Warn, explain.Unknown: explain.Warn, explain.Fail: explain.Fail} {
+		e := Explanation{Hops: []explain.Hop{{Name: explain.HopUplink, Status: explain.OK}, {Name: explain.HopRival, Status: was, Seen: "x"}}}
+		addConflict(&e, vm)
+		if h := e.Hops[1]; h.Status != want || !strings.Contains(h.Seen, "de:7b:e0:f2:9e:ee claims it, too, since 2026-11-24T12:00:00Z") || e.Hops[0].Status != explain.OK {
+			t.Errorf("%s: %+v", was, e.Hops)
+		}
+	}
+}
+
 func TestGuestHistory(t *testing.T) {
 	reached := VM{Reachable: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	for name, c := range map[string]struct {

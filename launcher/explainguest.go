@@ -45,6 +45,27 @@ func (l *Launcher) addGuest(ctx context.Context, h *explain.Hop, vm Details, pat
 	}
 }
 
+// addConflict names the rival that the VM's supervisor knows of. It may answer no
+// ARP at this moment, and be heard again in the next.
+func addConflict(e *Explanation, vm VM) {
+	if vm.Conflict == nil {
+		return
+	}
+	for i := range e.Hops {
+		h := &e.Hops[i]
+		if h.Name != explain.HopRival {
+			continue
+		}
+		known := conflictText(vm)
+		switch h.Status {
+		case explain.Fail, explain.Warn:
+			h.Seen += "; " + known
+		default:
+			h.Status, h.Seen = explain.Warn, known+"; now it does not answer ARP"
+		}
+	}
+}
+
 // guestHistory is how the guest came to its address, or did not.
 func guestHistory(vm Details, dhcp string) []string {
 	var known []string

@@ -56,8 +56,9 @@ func (h *Host) Routers() (map[netip.Addr]bool, error) {
 }
 
 // CheckAddressFree says whether an address is free as far as this host can
-// tell without asking the LAN. Errors wrap ErrAddressOnHost if the host has it
-// and ErrAddressRouted if a /32 route leads to it already, be it kvmrun's.
+// tell without asking the LAN. Errors wrap ErrAddressOnHost if the host has it,
+// ErrAddressInvalid if it is a broadcast address, and ErrAddressRouted if a /32
+// route leads to it already, be it kvmrun's.
 func (h *Host) CheckAddressFree(addr netip.Addr) error {
 	rt, err := h.rtnl.routeTo(addr)
 	if err != nil {
@@ -67,7 +68,9 @@ func (h *Host) CheckAddressFree(addr netip.Addr) error {
 		return nil
 	}
 	switch {
-	case rt.kind == unix.RTN_LOCAL || rt.kind == unix.RTN_BROADCAST:
+	case rt.kind == unix.RTN_BROADCAST:
+		return fmt.Errorf("%w: %s is a broadcast address on %s; choose another with --ip", ErrAddressInvalid, addr, h.nameOf(rt.oif))
+	case rt.kind == unix.RTN_LOCAL:
 		return fmt.Errorf("%w: %s is %s's; choose another with --ip", ErrAddressOnHost, addr, h.nameOf(rt.oif))
 	case rt.dst.Bits() == 32 && rt.protocol == RouteProtocol:
 		return fmt.Errorf("%w: kvmrun routes %s to %s; choose another with --ip", ErrAddressRouted, addr, h.nameOf(rt.oif))

@@ -86,7 +86,7 @@ func TestCheckAddressFree(t *testing.T) {
 	l.sh("ip route add 10.7.7.7/32 dev lan0; ip route add 10.8.0.0/16 dev lan0; ip route add blackhole 10.9.0.0/16; ip route add unreachable 10.10.0.0/16; ip route add prohibit 10.11.0.0/16")
 	for addr, want := range map[string]error{
 		"192.168.1.10":  ErrAddressOnHost,
-		"192.168.1.255": ErrAddressOnHost,
+		"192.168.1.255": ErrAddressInvalid,
 		"10.254.254.1":  ErrAddressOnHost,
 		"127.0.0.1":     ErrAddressOnHost,
 		"10.254.254.2":  ErrAddressRouted,

@@ -197,7 +197,7 @@ func TestJudgement(t *testing.T) {
 func TestJudgementOfGuestThatStandsStill(t *testing.T) {
 	f := sound(false)
 	f.Still, f.guest, f.hostTrip, f.outward = true, owner{}, trip{}, trip{}
-	want := map[string]Status{HopGuest: Skipped, HopHost: Skipped, HopOutward: Skipped, HopInward: OK, HopRoute: OK}
+	want := map[string]Status{HopGuest: Skipped, HopHost: Skipped, HopGateway: Skipped, HopOutward: Skipped, HopInward: OK, HopRoute: OK}
 	for _, h := range f.hops() {
 		if s, named := want[h.Name]; named && h.Status != s || h.Status == Fail {
 			t.Errorf("%+v", h)

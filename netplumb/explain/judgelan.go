@@ -94,6 +94,10 @@ func (f *facts) judgeGateway() Hop {
 		return warn(HopGateway, set(tap, "proxy_arp", 1), "proxy_arp of %s is off: the guest does not reach other guests of %s", tap, f.cfg.Subnet)
 	case f.Plan.Alias != nil && !f.review[netplumb.PartAlias].OK:
 		return warn(HopGateway, f.mend(netplumb.PartAlias), "%s does not stand on %s, so that it goes with the last tap", f.Plan.Alias.Address, f.cfg.Uplink)
+	case f.Still:
+		return skipped(HopGateway, "the guest stands still")
+	case f.guest.asked && f.guest.mac == nil && len(f.questions) == 0:
+		return skipped(HopGateway, "the guest has said nothing on %s", tap)
 	case len(f.questions) > 0:
 		return ok(HopGateway, "the guest asked for %s by ARP on %s, and this host answered", f.questions[0].addr, tap)
 	}

@@ -117,8 +117,18 @@ func (f *facts) exchange(ctx context.Context, devices []device) error {
 		all = append(all, &journey{trip: &f.control, from: f.peer.from, to: f.peer.addr, first: uplink, answered: true})
 	}
 	f.run(ctx, w, s, all...)
+	// A question that came a moment ago, as they do while a guest gets to know its
+	// network, has its answer a moment later.
+	w.until(ctx, f.Patience, f.allAnswered)
 	f.readARP(w.all())
 	return nil
+}
+
+// allAnswered tells whether this host has answered all ARP questions so far.
+func (f *facts) allAnswered(seen []sighting) bool {
+	now := facts{cfg: f.cfg}
+	now.readARP(seen)
+	return (!now.peerAsked || now.peerAnswered) && !slices.ContainsFunc(now.questions, func(q question) bool { return !q.answered })
 }
 
 // run sends packets, again where nothing was seen, until all is seen or the

@@ -116,6 +116,25 @@ func TestReadARP(t *testing.T) {
 	}
 }
 
+// Questions whose answers are still to come are waited for.
+func TestAnswersAreAwaited(t *testing.T) {
+	gateway := netip.MustParseAddr("10.254.254.1")
+	guests, lans := saw("kr-web", false, arp.Request, guestAddr, gateway), saw("eth0", false, arp.Request, router, guestAddr)
+	f := sound(false)
+	for _, c := range []struct {
+		seen []sighting
+		want bool
+	}{
+		{nil, true}, {[]sighting{guests}, false}, {[]sighting{lans}, false},
+		{[]sighting{guests, saw("kr-web", true, arp.Reply, gateway, guestAddr)}, true},
+		{[]sighting{lans, saw("eth0", true, arp.Reply, guestAddr, router)}, true},
+	} {
+		if got := f.allAnswered(c.seen); got != c.want {
+			t.Errorf("%+v: %v", c.seen, got)
+		}
+	}
+}
+
 // A packet is followed by what was seen where, with nobody else's taken for it.
 func TestJourney(t *testing.T) {
 	own, other := newTag(), newTag()

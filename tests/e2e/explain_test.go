@@ -269,7 +269,13 @@ func TestExplainWithoutGuest(t *testing.T) {
 	if text.ExitCode != 17 || !strings.Contains(text.Stdout, "\nweb is not reached at 10.254.254.2: the first hop that fails is vm\n") {
 		t.Errorf("of a VM that stands still: %s", text)
 	}
-	for _, wrong := range [][]string{{"--with", "lan"}, {"--with", "::1"}, {"--with", lab.HostAddress}, {"--with", v.IP}, {"--with", "0.0.0.0"}, {"--timeout", "0"}} {
+	if !strings.Contains(text.Stdout, "\nskipped  gateway: the guest stands still\n") {
+		t.Errorf("of its questions: %s", text)
+	}
+	if said := h.fails(t, 2, "net", "explain", "web", "--with", "192.0.2.255"); !strings.Contains(said, "broadcast") {
+		t.Errorf("of a broadcast address: %s", said)
+	}
+	for _, wrong := range [][]string{{"--with", "lan"}, {"--with", "::1"}, {"--with", lab.HostAddress}, {"--with", v.IP}, {"--with", "0.0.0.0"}, {"--with", "192.0.2.255"}, {"--with", "255.255.255.255"}, {"--with", "240.0.0.1"}, {"--timeout", "0"}} {
 		h.fails(t, 2, append([]string{"net", "explain", "web"}, wrong...)...)
 	}
 	h.fails(t, 3, "net", "explain", "nobody")
