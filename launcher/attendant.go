@@ -73,7 +73,7 @@ func (l *Launcher) hire() (*attendant, error) {
 		return nil, err
 	}
 	defer func() { _ = theirs.Close() }()
-	cmd := exec.Command(l.exe, SuperviseWord)
+	cmd := l.supervisor()
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -87,6 +87,35 @@ func (l *Launcher) hire() (*attendant, error) {
 		close(ended)
 	}()
 	return &attendant{conn: ours, ended: ended}, nil
+}
+
+// Self is the program that this process runs, even if it was deleted or replaced.
+const Self = "/proc/self/exe"
+
+// supervisor is the command that becomes a supervisor. It shows the path where this
+// program was, whichever is executed.
+func (l *Launcher) supervisor() *exec.Cmd {
+	cmd := exec.Command(Self, SuperviseWord)
+	path, err := os.Executable()
+	if err == nil {
+		cmd.Args[0] = path
+	}
+	switch {
+	case l.exe != "":
+		cmd.Path = l.exe
+	case err == nil && sameFile(path, Self):
+		cmd.Path = path // by which the kernel names the process
+	}
+	return cmd
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // close lets go of the supervisor. Without an order it ends, and is waited for,

@@ -24,8 +24,8 @@ const DefaultData = "/var/lib/kvmrun"
 type Options struct {
 	RunDir  string // vmdir.DefaultRun
 	DataDir string // DefaultData
-	// Executable is the kvmrun binary that supervises VMs; the running one
-	// if empty.
+	// Executable is the path of the kvmrun that supervises VMs. If it is empty
+	// this is the running one itself, whatever lies at its path by now.
 	Executable string
 	UIDs       UIDs
 }
@@ -61,11 +61,6 @@ func New(o Options) (*Launcher, error) {
 	data, err := fromHere(o.DataDir)
 	if err != nil {
 		return nil, err
-	}
-	if o.Executable == "" {
-		if o.Executable, err = os.Executable(); err != nil {
-			return nil, err
-		}
 	}
 	return &Launcher{root: root, data: data, exe: o.Executable, uids: o.UIDs}, nil
 }

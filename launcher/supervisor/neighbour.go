@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"os"
 	"slices"
 	"time"
 
@@ -99,15 +98,4 @@ func awaitEnd(ctx context.Context, dir vmdir.Dir) {
 		}
 	}
 	_ = launcher.Sleep(ctx, neighbourGrace) // it is only just starting
-}
-
-// executable is the kvmrun that is installed where this one was, or this one if
-// there is none any more.
-func executable() string {
-	if path, err := os.Executable(); err == nil {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return "/proc/self/exe"
 }

@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -181,6 +183,34 @@ func TestNeighbourHiresSupervisor(t *testing.T) {
 		})
 	}
 	h.must(t, "stop", "--all", "--force")
+	h.isAsBefore(t)
+}
+
+// TestNeighbourExecutesNoStrangersProgram: kvmrun was started from a directory that
+// all may write, was removed, and somebody else's program has its name now.
+func TestNeighbourExecutesNoStrangersProgram(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.sh(t, "mkdir -m 1777 /run/all && cp "+lab.Binary(t)+" /run/all/kvmrun")
+	for _, name := range []string{"db", "web"} {
+		if r := h.Host.Run(t, "/run/all/kvmrun", startArgs(frozen(t, "--name", name)...)...); r.ExitCode != 0 {
+			t.Fatal(r)
+		}
+	}
+	h.sh(t, `cd /run/all && rm kvmrun && printf '#!/bin/sh\necho >/run/all/executed' >kvmrun && chmod 755 kvmrun && chown 12345 kvmrun`)
+	killed := h.supervisor(t, "db")
+	h.sh(t, fmt.Sprintf("kill -KILL %d", killed))
+	lab.Eventually(t, patience, func() error {
+		if v := h.inspect(t, "db"); !v.Supervised || v.Details.Supervisor.PID == killed {
+			return fmt.Errorf("db has no new supervisor: %+v", v)
+		}
+		return nil
+	})
+	if _, err := os.Stat(h.Host.File("/run/all/executed")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the program was executed: %v", err)
+	}
+	h.must(t, "stop", "--all", "--force")
+	h.sh(t, "rm -r /run/all")
 	h.isAsBefore(t)
 }
 
