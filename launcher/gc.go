@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -135,7 +136,7 @@ func (l *Launcher) sweepJournal(dryRun bool) ([]Leftover, error) {
 		return nil, err
 	}
 	defer func() { _ = host.Close() }()
-	orphans, err := host.Orphans(l.leased)
+	orphans, err := host.Orphans(l.holders())
 	errs := []error{err}
 	var found []Leftover
 	for _, o := range orphans {
@@ -149,8 +150,38 @@ func (l *Launcher) sweepJournal(dryRun bool) ([]Leftover, error) {
 	return found, errors.Join(errs...)
 }
 
-// leased tells whether an address is a VM's.
-func (l *Launcher) leased(addr netip.Addr) bool { return l.root.Holder(leaseIP+addr.String()) != "" }
+// holders returns what tells whether an address is a VM's, by its lease or, should
+// somebody have removed that, by its record. Of a record that cannot be read it is
+// not known whose address it has: it may have any.
+func (l *Launcher) holders() func(netip.Addr) bool {
+	recorded := sync.OnceValues(l.recordedAddresses)
+	return func(addr netip.Addr) bool {
+		if l.root.Holder(leaseOfIP(addr)) != "" {
+			return true
+		}
+		addresses, err := recorded()
+		return err != nil || addresses[addr]
+	}
+}
+
+// recordedAddresses are those of all VMs of which something may be left.
+func (l *Launcher) recordedAddresses() (map[netip.Addr]bool, error) {
+	names, err := l.root.Names()
+	found := make(map[netip.Addr]bool, len(names))
+	for _, name := range names {
+		vm, err := l.look(l.root.Dir(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if vm.State != Failed || vm.Details.Leftover != "" {
+			found[vm.Spec.Network.IP] = true
+		}
+	}
+	return found, err
+}
 
 // sweepOverlays removes overlays whose makers were killed before they could take
 // their names away. Whoever makes one at this moment does not need the name.

@@ -93,6 +93,7 @@ func (l *Launcher) strangers(host *netplumb.Host) ([]netplumb.Marked, error) {
 			return nil, nil // it cannot be told what is whose, and adoptAll tells why
 		}
 	}
+	leased := l.holders()
 	var strangers []netplumb.Marked
 	for _, m := range marked {
 		switch m.Kind {
@@ -102,7 +103,7 @@ func (l *Launcher) strangers(host *netplumb.Host) ([]netplumb.Marked, error) {
 				continue
 			}
 		case netplumb.MarkedProxy:
-			if l.leased(m.Address) {
+			if leased(m.Address) {
 				continue
 			}
 		case netplumb.MarkedAlias:

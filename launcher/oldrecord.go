@@ -14,9 +14,9 @@ import (
 // its VM failed to let go of the record.
 const recordPatience = 5 * time.Second
 
-// removeRecord removes the record of a VM that failed, or a folder that says
-// nothing of a VM. With its lock held nobody else does, and its name cannot
-// become another's meanwhile. One with another UUID than a given one is left.
+// removeRecord removes the record of a VM that failed. With its lock held nobody
+// else does, and its name cannot become another's meanwhile. One with another UUID
+// than a given one is left, and so is a folder that says nothing of a VM.
 func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, uuid string) error {
 	lock, err := claim(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,7 +29,7 @@ func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, uuid string)
 	was, err := l.look(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return dir.Remove()
+		return nil
 	case err != nil:
 		return err
 	case was.State != Failed, uuid != "" && was.UUID != uuid:

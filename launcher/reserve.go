@@ -72,6 +72,27 @@ func Lease(root vmdir.Root, s *Spec) error {
 	return nil
 }
 
+// HasLeases tells whether the VM has all that it should have for itself.
+func HasLeases(root vmdir.Root, s *Spec) bool {
+	for _, resource := range s.leases() {
+		if root.Holder(resource) != s.Name {
+			return false
+		}
+	}
+	return true
+}
+
+// LeaseAddress gives a VM its address, under the run directory's lock. It fails with
+// fs.ErrExist if another VM has it.
+func LeaseAddress(ctx context.Context, root vmdir.Root, s *Spec) error {
+	guard, err := root.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = guard.Close() }()
+	return root.Lease(leaseOfIP(s.Network.IP), s.Name)
+}
+
 // unreserve gives back what reserve took, the folder's lock last.
 func (l *Launcher) unreserve(d *draft, folder vmdir.New) error {
 	return errors.Join(ReleaseLeases(l.root, &d.spec), folder.Discard())
@@ -122,7 +143,10 @@ func (l *Launcher) checkName(name string) error {
 	was, err := l.look(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		if !dir.Exists() {
+			return nil
+		}
+		return fail(KindExists, "choose another by --name, or move it away", "%s is there and no VM's", dir.Path)
 	case err != nil:
 		return err
 	case was.State == Failed && was.Details.Leftover == "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -49,6 +50,21 @@ func (s *supervisor) stopQEMU() {
 	<-s.qemu.done
 }
 
+// regainAddress makes sure that nobody gets the address of a VM that is dead while
+// what was done for it is undone. The supervisor that was killed may have given it
+// back, which it did last: if another VM has it by now nothing is left to undo, and
+// what the host does for the address is done for that one.
+func (s *supervisor) regainAddress() error {
+	ctx, cancel := context.WithTimeout(context.Background(), homeTime)
+	defer cancel()
+	err := launcher.LeaseAddress(ctx, s.root, &s.spec)
+	if errors.Is(err, fs.ErrExist) {
+		s.state.Plan = nil
+		return nil
+	}
+	return err
+}
+
 // end takes everything back, now that QEMU is gone. A VM that ended as it
 // should leaves nothing; of one that failed the record stays, without its
 // leases, until its name is used again or it is stopped. If not all can be
@@ -69,7 +85,7 @@ func (s *supervisor) end(failure error) error {
 			failure = fmt.Errorf("not all could be undone: %s", s.state.Leftover)
 		}
 	}
-	if s.astray != "" {
+	if errors.Is(s.dir.Has(s.lock), fs.ErrNotExist) {
 		return undone // what has the VM's name is another's
 	}
 	if failure == nil {

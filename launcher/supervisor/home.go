@@ -28,7 +28,7 @@ func (s *supervisor) keepHome() {
 		trouble, err = "the VM's folder is gone and cannot be put back", s.comeHome()
 		s.settle(s.putRecordsBack())
 	} else {
-		s.settle(s.mend())
+		s.settle(errors.Join(s.mend(), s.keepLeases()))
 	}
 	switch {
 	case err == nil:
@@ -39,18 +39,33 @@ func (s *supervisor) keepHome() {
 	}
 }
 
+// keepLeases takes the VM's leases anew if they were removed.
+func (s *supervisor) keepLeases() error {
+	if launcher.HasLeases(s.root, &s.spec) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), homeTime)
+	defer cancel()
+	guard, err := s.root.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = guard.Close() }()
+	return launcher.Lease(s.root, &s.spec)
+}
+
 // mend writes the description and the state anew if somebody else has written
 // there: what they say is this process's to say.
 func (s *supervisor) mend() error {
 	if s.written.asWas(s.dir) {
 		return nil
 	}
-	err := errors.Join(s.dir.Write(vmdir.SpecFile, &s.spec), s.save())
-	s.written = stampsOf(s.dir)
-	if err == nil {
-		s.event("record-restored", nil)
+	if err := errors.Join(s.dir.Write(vmdir.SpecFile, &s.spec), s.save()); err != nil {
+		return err
 	}
-	return err
+	s.written = stampsOf(s.dir)
+	s.event("record-restored", nil)
+	return nil
 }
 
 // stamps are what the VM's files looked like when this process had last read or

@@ -120,8 +120,15 @@ func (s *supervisor) runAdopted() error {
 	if err == nil {
 		err = launcher.CheckRecord(s.dir, &s.spec, &s.state)
 	}
+	if err == nil && s.state.Phase == launcher.Failed && s.state.Leftover == "" {
+		s.starter.report(nil, nil, true) // somebody else was quicker to clean up
+		return nil
+	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = s.adopt()
+	}
+	if err == nil && s.qemu == nil {
+		err = s.regainAddress()
 	}
 	if err != nil {
 		s.starter.report(launcher.During("adopt "+s.dir.Name, err), nil, true)

@@ -115,7 +115,8 @@ func (s *supervisor) follow(to launcher.Phase) {
 }
 
 // judge tells whether QEMU's end was as it should be: it was asked for, or
-// QEMU itself called it a shutdown and said nothing else on its way out.
+// QEMU itself called it a shutdown, to this supervisor or the one before, and said
+// nothing else on its way out. A VM that never came to have a QEMU has not failed.
 func (s *supervisor) judge() error {
 	if reason, asked := s.stopAsked(); asked {
 		if reason != "" {
@@ -124,12 +125,14 @@ func (s *supervisor) judge() error {
 		return nil
 	}
 	switch {
+	case s.state.Phase == launcher.Failed: // not all could be undone at that time
+		return errors.New(s.state.Reason)
+	case s.qemu != nil && s.qemu.known && s.qemu.exit != "":
+		return s.explainExit()
+	case s.state.Phase == "", s.state.Phase == launcher.Stopping, s.qemu != nil && (s.qemu.known || s.shutdown):
+		return nil
 	case s.qemu == nil:
 		return errors.New("QEMU and its supervisor have ended")
-	case s.qemu.known && s.qemu.exit != "":
-		return s.explainExit()
-	case s.qemu.known || s.shutdown:
-		return nil
 	}
 	return errors.New("QEMU ended without a word")
 }

@@ -29,6 +29,31 @@ func TestShutdownIsRemembered(t *testing.T) {
 	}
 }
 
+// TestJudge judges VMs whose QEMU is gone without anybody having seen how it went.
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		phase  launcher.Phase
+		reason string // of a failure that was known before
+		want   string
+	}{
+		{"", "", ""}, // it never came to have one
+		{launcher.Starting, "", "QEMU and its supervisor have ended"},
+		{launcher.Running, "", "QEMU and its supervisor have ended"},
+		{launcher.Stopping, "", ""},
+		{launcher.Failed, "QEMU ended (exit status 1)", "QEMU ended (exit status 1)"},
+	} {
+		s := newTestSupervisor(t)
+		s.state.Phase, s.state.Reason = c.phase, c.reason
+		if got := s.judge(); (got == nil) != (c.want == "") || got != nil && got.Error() != c.want {
+			t.Errorf("%q: %v, want %q", c.phase, got, c.want)
+		}
+		s.qemu, s.state.Phase = &child{}, launcher.Stopping
+		if got := s.judge(); got != nil {
+			t.Errorf("a QEMU that was taken over while it shut down: %v", got)
+		}
+	}
+}
+
 // TestAnswerThatIsOutOfDate has QEMU stop its guest when it has just said that the
 // guest runs, and the supervisor hear of that first.
 func TestAnswerThatIsOutOfDate(t *testing.T) {

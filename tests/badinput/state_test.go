@@ -129,5 +129,15 @@ func TestStrangersInTheRunDirectory(t *testing.T) {
 	h.MustRun(t, "sh", "-ec", "rm -r /run/kvmrun/vms/two*")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "web", "--ephemeral", "--ip", "10.254.254.3")
 	h.startIdle(t, "/run/img/good.qcow2", "--name", "link-2", "--ephemeral")
+	h.MustRun(t, "sh", "-ec", `mkdir /run/kvmrun/vms/mine; echo mine >/run/kvmrun/vms/mine/notes; cp --sparse=always /run/img/good.qcow2 /run/img/mine.qcow2`)
+	r = h.Run(t, "kvmrun", concat(small, []string{"/run/img/good.qcow2", "--ephemeral", "--name", "mine"}, idle)...)
+	refusal{status: exitExists, says: []string{"/run/kvmrun/vms/mine is there and no VM's", "--name"}}.check(t, r)
+	h.startIdle(t, "/run/img/mine.qcow2", "--ephemeral")
+	if r := h.Run(t, "kvmrun", "list", "-q"); r.Stdout != "good\nlink-2\nmine-2\nweb\n" {
+		t.Errorf("got %s", r)
+	}
+	if left := h.MustRun(t, "sh", "-c", "cd /run/kvmrun/vms/mine; echo *"); left != "notes\n" {
+		t.Errorf("in another's folder: %s", left)
+	}
 	h.MustRun(t, "kvmrun", "stop", "--force", "good")
 }

@@ -166,8 +166,8 @@ func TestProbeIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestProbeIsKilled leaves a record of a VM that never was, and of nothing on
-// the host.
+// TestProbeIsKilled leaves a record of a VM that never was until the next command,
+// and nothing on the host.
 func TestProbeIsKilled(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]func(*testing.T, *host){
@@ -175,6 +175,12 @@ func TestProbeIsKilled(t *testing.T) {
 		"start": func(t *testing.T, h *host) {
 			h.start(t, frozen(t, "--name", "web", "--ip", "192.0.2.77")...)
 			h.must(t, "stop", "--force", "web")
+		},
+		"gc": func(t *testing.T, h *host) {
+			h.must(t, "gc")
+			if left := h.list(t, "-a"); len(left) > 0 {
+				t.Errorf("listed still: %+v", left)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
