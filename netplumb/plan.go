@@ -147,7 +147,8 @@ func revert(h *Host, tap *openTap, steps []step) error {
 // number of times, after a whole Apply or part of one. It goes on when a step
 // fails and joins the errors. What is already gone, or not kvmrun's, is left
 // as it is. If the tap is still there and is this plan's by name, alias and
-// link group, it is deleted, whoever still holds a descriptor of it.
+// link group, it is deleted, whoever still holds a descriptor of it. If the uplink
+// was made anew, what Review's remedies have put there for the guest goes, too.
 //
 // A done context does not stop it: half an undoing helps nobody.
 func (p *Plan) Undo(_ context.Context, h *Host) error {
@@ -155,7 +156,22 @@ func (p *Plan) Undo(_ context.Context, h *Host) error {
 	if err != nil {
 		return err
 	}
-	return undo(h, steps)
+	return undo(h, append(steps, p.stepsOnNewUplink(h)...))
+}
+
+// stepsOnNewUplink are none while the uplink is the interface that it was.
+func (p *Plan) stepsOnNewUplink(h *Host) []step {
+	if p.Config.Uplink == "" {
+		return nil
+	}
+	if _, err := h.rtnl.interfaceName(p.UplinkIndex); !gone(err) {
+		return nil
+	}
+	next, err := p.Renew(h)
+	if err != nil || next.UplinkIndex == p.UplinkIndex {
+		return nil
+	}
+	return next.uplinkSteps()
 }
 
 func undo(h *Host, steps []step) error {

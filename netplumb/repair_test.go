@@ -269,6 +269,42 @@ func TestUplinkComesBack(t *testing.T) {
 	}
 }
 
+// TestUplinkIsMendedByHand when it has come back and nobody moves to it: the remedies
+// are for the new one, and what they have added for this guest alone goes with it.
+func TestUplinkIsMendedByHand(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	for _, c := range []Config{subnetConfig(), lanConfig()} {
+		t.Run(string(c.ProxyARP)+c.Address.String(), func(t *testing.T) {
+			l := newLab(t)
+			defer l.sh("ip link delete eth0")
+			p := l.plan(c)
+			files := l.apply(p)
+			l.sh("ip link delete eth0; " + newUplink("192.168.1.10/24"))
+			mended := 0
+			for _, f := range p.Review(l.Host) {
+				if !f.OK {
+					l.sh(f.Remedy)
+					mended++
+				}
+			}
+			if mended == 0 {
+				t.Error("all is well on an uplink that is new")
+			}
+			l.allWell(p)
+			l.undo(p)
+			closeAll(files)
+			if left := l.sh("ip neigh show proxy"); left != "" {
+				t.Errorf("left: %s", left)
+			}
+			if rest, _ := filepath.Glob(filepath.Join(l.dir, "*", "*")); len(rest) > 0 {
+				t.Errorf("left in the journal: %q", rest)
+			}
+		})
+	}
+}
+
 // TestUplinkComesBackAsAnother with addresses that do not suit the guest.
 func TestUplinkComesBackAsAnother(t *testing.T) {
 	if !ownNamespace(t) {

@@ -57,11 +57,16 @@ func partOf(s step) Part {
 	return ""
 }
 
-// Review compares the plan with the host, step by step, and changes nothing.
+// Review compares the plan with the host, step by step, and changes nothing. A plan
+// that no longer fits its uplink is compared as Renew has it, so that the remedies
+// are for the uplink of now.
 // A step that can't be checked is not OK and has the error in Have. The first
 // finding is the tap's. Where that is not OK, no command can mend what stands
 // on the tap: whoever uses it holds a descriptor of the one that is gone.
 func (p *Plan) Review(h *Host) []Finding {
+	if next, err := p.Renew(h); err == nil {
+		p = next
+	}
 	steps, err := p.steps()
 	if err != nil {
 		return []Finding{{Step: "stored plan", Want: "readable", Have: err.Error()}}
