@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -152,6 +153,17 @@ func restore(r resource, c change) error {
 	return err
 }
 
+// has tells whether the change is recorded with this holder. That needs no lock: as
+// long as it has a holder nobody takes the change back.
+func (j holds) has(key, holder string) bool {
+	recorded, err := j.made(key)
+	if err != nil || !recorded {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(j.dir, key, holdersDir, holder))
+	return err == nil
+}
+
 // made reports whether a resource is as it is by kvmrun's doing.
 func (j holds) made(key string) (bool, error) {
 	path := filepath.Join(j.dir, key, changeFile)
@@ -227,8 +239,9 @@ func (j holds) remove(key, holder string) error {
 	return nil
 }
 
-// locked runs a short critical section. Each call opens the lock anew, because
-// flock excludes open files, not processes: goroutines exclude one another too.
+// locked runs a short critical section, or fails if it cannot have the lock within
+// lockTime. Each call opens the lock anew, because flock excludes open files, not
+// processes: goroutines exclude one another too.
 func (j holds) locked(section func() error) error {
 	path := filepath.Join(j.dir, lockFile)
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
@@ -242,14 +255,37 @@ func (j holds) locked(section func() error) error {
 		return fmt.Errorf("open lock %s: %w", path, err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	for {
-		err := unix.Flock(fd, unix.LOCK_EX)
-		if errors.Is(err, unix.EINTR) {
-			continue
+	if err := lock(fd); err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	return section()
+}
+
+// lockTime is how long the lock is waited for. It is held for milliseconds, unless
+// whoever has it was stopped meanwhile: nobody is to stand still with him.
+const lockTime = 5 * time.Second
+
+// lockPause is the pause before the lock is tried for again, at first and at most.
+const (
+	lockPause    = 100 * time.Microsecond
+	maxLockPause = 5 * time.Millisecond
+)
+
+// errHeld is for a person to act on; whatever was to be done can be tried again.
+var errHeld = fmt.Errorf("another process has held it for %v and may be stopped (lslocks names it)", lockTime)
+
+func lock(fd int) error {
+	began := time.Now()
+	for pause := lockPause; ; pause = min(2*pause, maxLockPause) {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return err
+		case time.Since(began) >= lockTime:
+			return errHeld
 		}
-		if err != nil {
-			return fmt.Errorf("lock %s: %w", path, err)
-		}
-		return section()
+		time.Sleep(pause)
 	}
 }

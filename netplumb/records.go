@@ -63,8 +63,12 @@ func (p *Plan) eachShared(do func(sharedStep) error) error {
 	return errors.Join(errs...)
 }
 
-// putBack records a change that was made, unless one is recorded already.
+// putBack records a change that was made, unless one is recorded already. It asks
+// nobody for the lock where nothing is lost.
 func (j holds) putBack(key string, c change, holder string) error {
+	if j.has(key, holder) {
+		return nil
+	}
 	return j.locked(func() error {
 		recorded, err := j.made(key)
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"kvmrun/tests/lab"
 )
 
@@ -183,6 +185,30 @@ func TestNeighbourHiresSupervisor(t *testing.T) {
 		})
 	}
 	h.must(t, "stop", "--all", "--force")
+	h.isAsBefore(t)
+}
+
+// TestStopWhileJournalIsHeld: somebody has the journal's lock and does not go on.
+// stop does not wait for him without end, and gc does later what could not be done.
+func TestStopWhileJournalIsHeld(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start(t, frozen(t, "--name", "web")...)
+	lock, err := os.OpenFile(h.Host.File("/run/kvmrun/net/lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.run(t, "stop", "--force", "web"); r.ExitCode == 0 || !strings.Contains(r.Stderr, "/run/kvmrun/net/lock") {
+		t.Errorf("it does not say what is in the way: %v", r)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.must(t, "gc")
 	h.isAsBefore(t)
 }
 
