@@ -298,7 +298,7 @@ func TestExplainWithoutGuest(t *testing.T) {
 func TestExplainNeedsRoot(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	r := h.Host.Run(t, "setpriv", "--reuid", "65534", "--clear-groups", "kvmrun", "net", "explain", "web")
+	r := h.Host.Run(t, "setpriv", "--reuid", "65534", "--clear-groups", lab.Binary(t), "net", "explain", "web")
 	if r.ExitCode != 5 || !strings.Contains(r.Stderr, "root is needed; run it by sudo") {
 		t.Errorf("not root: %s", r)
 	}
