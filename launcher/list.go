@@ -165,12 +165,15 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	}, nil
 }
 
-// lookFor is look for the VM with a UUID: another that has its name by now is
-// not there, by fs.ErrNotExist.
+// errAnother says that a VM's name is another's by now: the VM itself is not there.
+var errAnother = fmt.Errorf("it is another VM by now: %w", fs.ErrNotExist)
+
+// lookFor is look for the VM with a UUID, or without one for whichever has the name.
+// It fails with errAnother, which is a fs.ErrNotExist, if it is not the one.
 func (l *Launcher) lookFor(d vmdir.Dir, uuid string) (Details, error) {
 	vm, err := l.look(d)
-	if err == nil && vm.UUID != uuid {
-		return Details{}, fmt.Errorf("%s is another VM by now: %w", d.Name, fs.ErrNotExist)
+	if err == nil && uuid != "" && vm.UUID != uuid {
+		return Details{}, fmt.Errorf("%s: %w", d.Name, errAnother)
 	}
 	return vm, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,19 +86,39 @@ func nameProcess(d vmdir.Dir, err error) error {
 	return &Error{Kind: e.Kind, Op: e.Op, Err: e.Err, Advice: advice}
 }
 
-// lookMended is look for a VM that is to be changed. A record that is damaged under
-// a supervisor's eyes is soon as it should be again.
-func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir) (Details, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*HomeInterval)
+// lookMended is lookFor for a VM that is to be changed. A record that is damaged
+// under a supervisor's eyes is soon as it should be again.
+func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir, uuid string) (Details, error) {
+	ctx, cancel := context.WithTimeout(ctx, mendTime)
 	defer cancel()
 	for {
-		vm, err := l.look(d)
-		var e *vmdir.DamagedError
-		if !errors.As(err, &e) {
+		vm, err := l.lookFor(d, uuid)
+		if err == nil || !passes(err) {
 			return vm, err
 		}
-		if supervised, failed := d.Supervised(); failed != nil || !supervised || Sleep(ctx, mendPause) != nil {
+		if supervised, failed := d.Supervised(); failed == nil && !supervised || Sleep(ctx, mendPause) != nil {
 			return vm, nameProcess(d, err)
+		}
+	}
+}
+
+// awaitHome waits for the folder of the VM with a UUID, if it vanished and the VM's
+// QEMU runs: its supervisor writes it anew.
+func (l *Launcher) awaitHome(ctx context.Context, d vmdir.Dir, uuid string) error {
+	ctx, cancel := context.WithTimeout(ctx, mendTime)
+	defer cancel()
+	for {
+		_, err := l.lookFor(d, uuid)
+		if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, errAnother) {
+			return nil
+		}
+		id, failed := process.Search(process.SharesNetwork, "-uuid", uuid)
+		if failed != nil {
+			return nil
+		}
+		if Sleep(ctx, mendPause) != nil {
+			return fail(KindStorage, fmt.Sprintf("end its QEMU (process %d) and run kvmrun gc", id.PID),
+				"%s is gone, but the VM runs", vmdir.Printable(d.Path))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"syscall"
 
 	"kvmrun/launcher/process"
@@ -83,14 +82,13 @@ func (l *Launcher) wake(ctx context.Context, dir vmdir.Dir, vm *Details) error {
 		}
 	}()
 	var answer Attempt
-	err = l.Watch(there, dir, func() (bool, error) {
-		now, err := l.lookFor(dir, vm.UUID)
-		answer = now.Details.Resumed
-		return answer.Number > vm.Details.Resumed.Number, err
+	err = l.watch(there, dir, vm.UUID, func(now *Details) (bool, error) {
+		if now != nil {
+			answer = now.Details.Resumed
+		}
+		return answer.Number > vm.Details.Resumed.Number, nil
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return ended(dir, err)
 	case err != nil && there.Err() != nil && ctx.Err() == nil:
 		return process.ErrGone
 	case err != nil:

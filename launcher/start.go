@@ -83,7 +83,7 @@ func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmd
 			return VM{}, err
 		}
 	}
-	now, err := l.lookFor(dir, spec.UUID)
+	now, err := l.lookMended(ctx, dir, spec.UUID)
 	switch {
 	case !errors.Is(err, os.ErrNotExist):
 		return now.VM, err

@@ -21,6 +21,9 @@ type StopOptions struct {
 	// Force ends QEMU without asking the guest. QEMU still writes out what it
 	// has of the guest's disks.
 	Force bool
+	// UUID is that of the VM which is meant. Another that has its name by now is
+	// left alone, and counts as none. If empty, the VM is whichever has the name.
+	UUID string
 	// Note is told when a gentler way has failed. It may be nil.
 	Note func(string)
 
@@ -47,11 +50,16 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	if err := requireRoot("stop"); err != nil {
 		return err
 	}
+	if o.UUID != "" && CheckName(name) == nil {
+		if err := l.awaitHome(ctx, l.root.Dir(name), o.UUID); err != nil {
+			return err
+		}
+	}
 	dir, err := l.dir(name)
 	if err != nil {
 		return err
 	}
-	vm, err := l.lookMended(ctx, dir)
+	vm, err := l.lookMended(ctx, dir, o.UUID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSuchVM(name)
 	}
@@ -61,26 +69,30 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	return l.end(ctx, dir, vm.UUID, "", o)
 }
 
-// Fail ends a VM that did not do what was expected of it, at once. Its network
-// is gone when Fail returns; its record and logs stay, with the reason, as
-// those of a VM that failed.
-func (l *Launcher) Fail(ctx context.Context, name, reason string) error {
-	op := "stop " + printableName(name)
-	dir, err := l.dir(name)
-	if KindOf(err) == KindNotFound {
-		return nil
+// Fail ends the VM with vm's name and UUID, which did not do what was expected of
+// it, at once. Its network is gone when Fail returns; its record and logs stay, with
+// the reason, as those of a VM that failed. One that has ended, or whose name another
+// has by now, is no error.
+func (l *Launcher) Fail(ctx context.Context, vm VM, reason string) error {
+	return during("stop "+printableName(vm.Name), l.fail(ctx, vm, reason))
+}
+
+func (l *Launcher) fail(ctx context.Context, vm VM, reason string) error {
+	if err := CheckName(vm.Name); err != nil {
+		return err
 	}
-	if err != nil {
-		return during(op, err)
+	dir := l.root.Dir(vm.Name)
+	if err := l.awaitHome(ctx, dir, vm.UUID); err != nil {
+		return err
 	}
-	vm, err := l.look(dir)
+	now, err := l.lookMended(ctx, dir, vm.UUID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return during(op, err)
+		return err
 	}
-	return during(op, l.end(ctx, dir, vm.UUID, reason, StopOptions{Force: true}))
+	return l.end(ctx, dir, now.UUID, reason, StopOptions{Force: true})
 }
 
 // maxAdoptions is how many supervisors may die on a VM before end gives up.
@@ -91,7 +103,7 @@ const maxAdoptions = 3
 // this UUID is gone. With a reason, the record of a VM that failed stays.
 func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, o StopOptions) error {
 	for adoptions := 0; ; {
-		vm, err := l.lookFor(dir, uuid)
+		vm, err := l.lookMended(ctx, dir, uuid)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
@@ -137,7 +149,7 @@ func (o StopOptions) mark(dir vmdir.Dir, reason string) {
 // that one has cleaned up.
 func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details, reason string, o StopOptions) error {
 	if vm.State == Starting && vm.PID == 0 {
-		return l.awaitQEMU(ctx, dir)
+		return l.awaitQEMU(ctx, dir, vm.UUID)
 	}
 	o.mark(dir, reason)
 	if err := l.endQEMU(ctx, dir, vm, o); err != nil {
@@ -150,12 +162,11 @@ func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details
 }
 
 // awaitQEMU waits until the QEMU of a VM that is only just starting is known.
-func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir) error {
-	err := l.Watch(ctx, dir, func() (bool, error) {
-		vm, err := l.look(dir)
-		return vm.PID != 0 || vm.State != Starting || !vm.Supervised, err
+func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir, uuid string) error {
+	err := l.watch(ctx, dir, uuid, func(vm *Details) (bool, error) {
+		return vm != nil && (vm.PID != 0 || vm.State != Starting || !vm.Supervised), nil
 	})
-	if KindOf(err) == KindEnded || errors.Is(err, fs.ErrNotExist) {
+	if KindOf(err) == KindEnded {
 		return nil
 	}
 	return err

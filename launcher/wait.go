@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 
-	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
 )
 
@@ -53,36 +52,42 @@ func (c Condition) String() string { return c.text }
 // Is tells whether two conditions are the same.
 func (c Condition) Is(other Condition) bool { return c.text == other.text }
 
-// Wait returns when the condition is met. It fails with KindEnded if the VM
-// ends before, and with KindTimeout or KindCanceled when the context ends.
+// Wait returns when the condition is met by the VM that has the name now. It fails
+// with KindEnded if the VM ends before, and with KindTimeout or KindCanceled when
+// the context ends.
 func (l *Launcher) Wait(ctx context.Context, name string, c Condition) error {
-	op := "wait for " + c.text + " of " + printableName(name)
-	dir, err := l.dir(name)
+	return l.WaitFor(ctx, VM{Name: name}, c)
+}
+
+// WaitFor is Wait for the VM with vm's name and UUID: another that has its name by
+// now means that it has ended.
+func (l *Launcher) WaitFor(ctx context.Context, vm VM, c Condition) error {
+	op := "wait for " + c.text + " of " + printableName(vm.Name)
+	dir, err := l.dir(vm.Name)
 	if err != nil {
 		return during(op, err)
 	}
-	met := func() (bool, error) { return l.met(dir, c) }
+	met := c.metBy
 	if c.console != nil {
 		log, err := os.Open(dir.File(vmdir.ConsoleLog))
 		if err != nil {
-			return during(op, err)
+			return during(op, ended(dir, err))
 		}
 		defer func() { _ = log.Close() }()
-		met = (&search{log: log, pattern: c.console}).met
+		met = (&search{log: log, pattern: c.console}).metBy
 	}
-	err = l.Watch(ctx, dir, met)
+	err = l.watch(ctx, dir, vm.UUID, met)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fail(KindTimeout, "see kvmrun logs "+name, "the condition was not met in time")
+		err = fail(KindTimeout, "see kvmrun logs "+vm.Name, "the condition was not met in time")
 	}
 	return during(op, err)
 }
 
-// met looks at the VM's state for the conditions that stand there.
-func (l *Launcher) met(dir vmdir.Dir, c Condition) (bool, error) {
-	vm, err := l.look(dir)
+// metBy is for the conditions that stand in the VM's state.
+func (c Condition) metBy(vm *Details) (bool, error) {
 	switch {
-	case err != nil:
-		return false, err
+	case vm == nil:
+		return false, nil
 	case c.Is(WaitNet):
 		return !vm.Reachable.IsZero(), nil
 	case c.Is(WaitRunning):
@@ -101,6 +106,8 @@ type search struct {
 
 // maxWindow is how far back a match may begin, in bytes.
 const maxWindow = 64 << 10
+
+func (s *search) metBy(*Details) (bool, error) { return s.met() }
 
 func (s *search) met() (bool, error) {
 	chunk := make([]byte, maxWindow)
@@ -122,67 +129,19 @@ func (s *search) met() (bool, error) {
 	}
 }
 
-// HowEnded is nil if the VM with a UUID ended as it should, and says why if not.
-func (l *Launcher) HowEnded(name, uuid string) error {
-	vm, err := l.lookFor(l.root.Dir(name), uuid)
+// HowEnded is nil if the VM with vm's name and UUID ended as it should, and says
+// why if not.
+func (l *Launcher) HowEnded(vm VM) error {
+	now, err := l.lookMended(context.Background(), l.root.Dir(vm.Name), vm.UUID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return during("end of "+printableName(name), err)
-	case vm.State == Failed || vm.State == Dead:
-		return fail(KindQEMU, "see kvmrun logs --qemu "+name, "%s has ended: %s", name, vm.Reason)
+		return during("end of "+printableName(vm.Name), err)
+	case now.State == Failed || now.State == Dead:
+		return fail(KindQEMU, "see kvmrun logs --qemu "+vm.Name, "%s has ended: %s", vm.Name, now.Reason)
 	}
 	return nil
-}
-
-// Watch calls met whenever something in the VM's folder has changed, until it
-// says true or fails. It fails with KindEnded when the VM has ended.
-func (l *Launcher) Watch(ctx context.Context, dir vmdir.Dir, met func() (bool, error)) error {
-	changes, stop, err := dir.Changes()
-	if err != nil {
-		return ended(dir, err)
-	}
-	defer stop()
-	gone, release := l.goneChannel(dir)
-	defer release()
-	for {
-		if ok, err := met(); err != nil || ok {
-			return ended(dir, err)
-		}
-		if err := l.over(dir); err != nil {
-			return err
-		}
-		select {
-		case <-changes:
-		case <-gone:
-			gone = nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// goneChannel closes the channel when the VM's QEMU has ended, so that an end
-// which no supervisor is there to record is noticed too.
-func (l *Launcher) goneChannel(dir vmdir.Dir) (<-chan struct{}, func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	gone := make(chan struct{})
-	vm, err := l.look(dir)
-	if err != nil {
-		return nil, cancel
-	}
-	handle, err := process.Open(vm.Details.QEMU)
-	if err != nil {
-		return nil, cancel
-	}
-	go func() {
-		defer func() { _ = handle.Close() }()
-		if handle.Wait(ctx) == nil {
-			close(gone)
-		}
-	}()
-	return gone, cancel
 }
 
 // over tells whether the VM has ended, as a KindEnded error.
@@ -191,8 +150,13 @@ func (l *Launcher) over(dir vmdir.Dir) error {
 	if err != nil {
 		return ended(dir, err)
 	}
+	return vm.over()
+}
+
+// over tells whether the VM has ended, as a KindEnded error.
+func (vm *VM) over() error {
 	if vm.State == Failed || vm.State == Dead {
-		return fail(KindEnded, "see kvmrun logs "+dir.Name, "the VM has ended: %s", vm.Reason)
+		return fail(KindEnded, "see kvmrun logs "+vm.Name, "the VM has ended: %s", vm.Reason)
 	}
 	return nil
 }
@@ -202,43 +166,5 @@ func ended(dir vmdir.Dir, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fail(KindEnded, "start it again", "VM %s has ended", dir.Name)
 	}
-	return err
-}
-
-// Follow copies a file of the VM's folder to w and goes on with what is added
-// until the VM has ended, or returns at the end of the file if follow is not
-// set.
-func (l *Launcher) Follow(ctx context.Context, name, file string, w io.Writer, follow bool) error {
-	return during("read "+file+" of "+printableName(name), l.follow(ctx, name, file, w, follow))
-}
-
-func (l *Launcher) follow(ctx context.Context, name, file string, w io.Writer, follow bool) error {
-	dir, err := l.dir(name)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(dir.File(file))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail(KindNotFound, "", "VM %s has no %s", name, strings.TrimSuffix(file, ".jsonl"))
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	if err := vmdir.SkipHole(f); err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, f); err != nil || !follow {
-		return err
-	}
-	err = l.Watch(ctx, dir, func() (bool, error) {
-		_, err := io.Copy(w, f)
-		return false, err
-	})
-	if KindOf(err) != KindEnded {
-		return err
-	}
-	// What was written between the last look and the end.
-	_, err = io.Copy(w, f)
 	return err
 }

@@ -25,7 +25,7 @@ QEMU's QMP reference).`,
 			if err != nil {
 				return err
 			}
-			return l.Follow(c.Context(), given[0], vmdir.EventsFile, a.out, follow)
+			return l.Follow(c.Context(), launcher.VM{Name: given[0]}, vmdir.EventsFile, a.out, follow)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the VM ends")

@@ -37,7 +37,7 @@ used again.`,
 			case fromSupervisor:
 				file = vmdir.SupervisorLog
 			}
-			return l.Follow(c.Context(), given[0], file, a.out, follow)
+			return l.Follow(c.Context(), launcher.VM{Name: given[0]}, file, a.out, follow)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the VM ends")

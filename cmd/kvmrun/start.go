@@ -252,13 +252,13 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 		return err
 	}
 	if !condition.Is(launcher.WaitNone) && !condition.Is(launcher.WaitRunning) {
-		if err := a.waitOrStop(limited, l, vm.Name, condition); err != nil {
+		if err := a.waitOrStop(limited, l, vm, condition); err != nil {
 			return err
 		}
 	}
 	if err := a.printStarted(l, vm, f); err != nil {
 		// Nobody knows of the VM.
-		return errors.Join(err, a.endNow(l, vm.Name))
+		return errors.Join(err, a.endNow(l, vm))
 	}
 	if f.foreground {
 		return a.foreground(ctx, l, vm)
@@ -267,8 +267,8 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 }
 
 // endNow ends a VM whatever becomes of the command's own context.
-func (a *app) endNow(l *launcher.Launcher, name string) error {
-	err := l.Stop(context.Background(), name, launcher.StopOptions{Force: true, Note: a.note})
+func (a *app) endNow(l *launcher.Launcher, vm launcher.VM) error {
+	err := l.Stop(context.Background(), vm.Name, launcher.StopOptions{UUID: vm.UUID, Force: true, Note: a.note})
 	if launcher.KindOf(err) == launcher.KindNotFound {
 		return nil // by itself
 	}
@@ -279,23 +279,23 @@ func (a *app) note(note string) { a.say("%s", note) }
 
 // waitOrStop waits for the condition. A VM that does not meet it is stopped
 // again; its record stays, so that its logs can be read.
-func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, name string, condition launcher.Condition) error {
-	done := a.busy("%s: waiting for %s", name, condition)
-	err := l.Wait(ctx, name, condition)
+func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, vm launcher.VM, condition launcher.Condition) error {
+	done := a.busy("%s: waiting for %s", vm.Name, condition)
+	err := l.WaitFor(ctx, vm, condition)
 	done()
 	switch launcher.KindOf(err) {
 	case launcher.KindEnded:
 		return err
 	case launcher.KindCanceled:
-		if failed := a.endNow(l, name); failed != nil {
+		if failed := a.endNow(l, vm); failed != nil {
 			return errors.Join(err, failed)
 		}
-		return &launcher.Error{Kind: launcher.KindCanceled, Op: "start " + name, Err: errors.New("interrupted; everything is undone")}
+		return &launcher.Error{Kind: launcher.KindCanceled, Op: "start " + vm.Name, Err: errors.New("interrupted; everything is undone")}
 	}
 	if err == nil {
 		return nil
 	}
-	return errors.Join(err, l.Fail(context.WithoutCancel(ctx), name, err.Error()))
+	return errors.Join(err, l.Fail(context.WithoutCancel(ctx), vm, err.Error()))
 }
 
 // printStarted prints the VM, with what waiting has brought to light.
@@ -304,7 +304,7 @@ func (a *app) printStarted(l *launcher.Launcher, vm launcher.VM, f *startFlags) 
 		_, err := fmt.Fprintf(a.out, "%s %s\n", vm.Name, vm.IP)
 		return err
 	}
-	if now, err := l.Inspect(vm.Name); err == nil {
+	if now, err := l.Inspect(vm.Name); err == nil && now.UUID == vm.UUID {
 		vm = now.VM
 	}
 	return a.print(vm)
@@ -312,21 +312,29 @@ func (a *app) printStarted(l *launcher.Launcher, vm launcher.VM, f *startFlags) 
 
 // foreground shows the console until the VM ends, and tells whether that was as
 // it should be. The first Ctrl-C asks the guest to shut down, the second ends
-// QEMU. If nobody can see the console any more, the VM ends, too.
+// QEMU. If nobody can see the console any more, the VM ends, too. If it cannot be
+// followed any more, its guest is asked.
 func (a *app) foreground(ctx context.Context, l *launcher.Launcher, vm launcher.VM) error {
-	err := l.Follow(ctx, vm.Name, vmdir.ConsoleLog, a.out, true)
-	if err == nil {
-		return l.HowEnded(vm.Name, vm.UUID)
+	err := l.Follow(ctx, vm, vmdir.ConsoleLog, a.out, true)
+	switch {
+	case err == nil:
+		return l.HowEnded(vm)
+	case lost(a.out) != nil:
+		return errors.Join(err, a.endNow(l, vm))
+	case launcher.KindOf(err) == launcher.KindCanceled:
+		return a.askToEnd(l, vm)
 	}
-	if launcher.KindOf(err) != launcher.KindCanceled {
-		return errors.Join(err, a.endNow(l, vm.Name))
-	}
+	return errors.Join(err, a.askToEnd(l, vm))
+}
+
+// askToEnd stops a VM as its guest likes it, or at the next Ctrl-C at once.
+func (a *app) askToEnd(l *launcher.Launcher, vm launcher.VM) error {
 	again, release := interrupts()
 	defer release()
 	a.say("stopping %s; Ctrl-C again ends it at once", vm.Name)
-	err = l.Stop(again, vm.Name, launcher.StopOptions{Note: a.note})
+	err := l.Stop(again, vm.Name, launcher.StopOptions{UUID: vm.UUID, Note: a.note})
 	if again.Err() != nil {
-		err = a.endNow(l, vm.Name)
+		return a.endNow(l, vm)
 	}
 	if launcher.KindOf(err) == launcher.KindNotFound {
 		return nil
