@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-	"sync"
 	"syscall"
 	"time"
 
@@ -20,9 +19,9 @@ const patientTime = 30 * time.Second
 // monitor's quit are the same request: it flushes its disks and exits (QEMU:
 // os-posix.c, termsig_handler); a signal needs no monitor to be free. However
 // long that takes, QEMU is not disturbed as long as it makes progress: only one
-// that has made none for FlushTime is killed. One that a debugger has stopped
-// cannot make any, and is waited for as well. note is told what takes long, and of
-// the kill.
+// that has made none for FlushTime is killed. One that cannot make any, as a
+// debugger or its control group has stopped it, or that must not be looked at, is
+// waited for as well. note is told what takes long, and of the kill.
 func EndQEMU(ctx context.Context, qemu *process.Handle, note func(string)) error {
 	if err := askQEMU(qemu); err != nil {
 		return err
@@ -34,8 +33,14 @@ func EndQEMU(ctx context.Context, qemu *process.Handle, note func(string)) error
 func awaitEnd(ctx context.Context, qemu *process.Handle, note func(string)) error {
 	slow := time.AfterFunc(patientTime, func() { note("QEMU still writes out its disks: waiting for it") })
 	defer slow.Stop()
-	traced := sync.OnceFunc(func() { note("QEMU is stopped by a debugger: waiting for it") })
-	if err := qemu.WaitWhileBusy(ctx, FlushTime, traced); !errors.Is(err, process.ErrIdle) {
+	said := map[string]bool{}
+	kept := func(how string) {
+		if !said[how] {
+			said[how] = true
+			note("QEMU " + how + ": waiting for it")
+		}
+	}
+	if err := qemu.WaitWhileBusy(ctx, FlushTime, kept); !errors.Is(err, process.ErrIdle) {
 		return err
 	}
 	note("QEMU has not ended and does nothing for " + FlushTime.String() + ": killing it")

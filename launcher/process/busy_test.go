@@ -36,7 +36,7 @@ func TestWaitWhileBusy(t *testing.T) {
 			t.Parallel()
 			h := startScript(t, test.script)
 			began := time.Now()
-			if err := h.WaitWhileBusy(t.Context(), idle, func() { t.Error("it counts as traced") }); !errors.Is(err, test.want) {
+			if err := h.WaitWhileBusy(t.Context(), idle, func(how string) { t.Errorf("it %s", how) }); !errors.Is(err, test.want) {
 				t.Errorf("%v, want %v", err, test.want)
 			}
 			if took := time.Since(began); took < test.least {
@@ -79,18 +79,26 @@ func TestWaitWhileTraced(t *testing.T) {
 	if err := <-detached; err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*idle)
-	defer cancel()
-	told := 0
-	if err := h.WaitWhileBusy(ctx, idle, func() { told++ }); !errors.Is(err, context.DeadlineExceeded) || told < looks {
-		t.Errorf("%v, and %d times it was found with its debugger", err, told)
-	}
+	wantKept(t, h, idle, Traced)
 	close(over)
 	if err := <-detached; err != nil {
 		t.Fatal(err)
 	}
-	if err := h.WaitWhileBusy(t.Context(), idle, func() {}); !errors.Is(err, ErrIdle) {
+	if err := h.WaitWhileBusy(t.Context(), idle, func(string) {}); !errors.Is(err, ErrIdle) {
 		t.Errorf("without its debugger: %v", err)
+	}
+}
+
+// wantKept waits for a process that is kept from going on, or from being seen, which
+// therefore is not idle, and of which that is said.
+func wantKept(t *testing.T, h *Handle, idle time.Duration, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*idle)
+	defer cancel()
+	told := map[string]int{}
+	err := h.WaitWhileBusy(ctx, idle, func(how string) { told[how]++ })
+	if !errors.Is(err, context.DeadlineExceeded) || told[want] < looks || len(told) != 1 {
+		t.Errorf("%v, and it was told %v", err, told)
 	}
 }
 
@@ -101,6 +109,12 @@ func startScript(t *testing.T, script string) *Handle {
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
+	return start(t, cmd)
+}
+
+// start starts a command, which ends with the test at the latest.
+func start(t *testing.T, cmd *exec.Cmd) *Handle {
+	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
