@@ -129,7 +129,7 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 		}
 		adoptions++
 		if vm.State == Dead || vm.State == Failed {
-			o.mark(dir, reason)
+			o.mark(dir, uuid, reason)
 		}
 		if err := l.adopt(ctx, dir); err != nil {
 			return err
@@ -139,10 +139,39 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 
 // mark writes down that the VM's end is wanted. Without room for it, the end
 // only looks less wanted.
-func (o StopOptions) mark(dir vmdir.Dir, reason string) {
-	if err := dir.AskStop(reason); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (o StopOptions) mark(dir vmdir.Dir, uuid, reason string) {
+	err := inFolderOf(dir, uuid, func(d vmdir.Dir) error { return d.AskStop(reason) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		o.note("%s: %v", dir.Name, err)
 	}
+}
+
+// unmark takes mark back: the VM goes on.
+func unmark(dir vmdir.Dir, uuid string) error {
+	err := inFolderOf(dir, uuid, vmdir.Dir.WithdrawStop)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// inFolderOf does something in the folder of the VM with a UUID, by a path that leads
+// to that folder for ever: the VM may end meanwhile, and its name be given to another.
+// It fails with a fs.ErrNotExist if that is so already.
+func inFolderOf(dir vmdir.Dir, uuid string, do func(vmdir.Dir) error) error {
+	held, release, err := dir.Hold()
+	if err != nil {
+		return err
+	}
+	defer release()
+	var spec Spec
+	if err := held.Read(vmdir.SpecFile, &spec); err != nil {
+		return err
+	}
+	if spec.UUID != uuid {
+		return fmt.Errorf("%s: %w", dir.Name, errAnother)
+	}
+	return do(held)
 }
 
 // endSupervised ends the QEMU of a VM that somebody looks after, and waits until
@@ -151,10 +180,10 @@ func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details
 	if vm.State == Starting && vm.PID == 0 {
 		return l.awaitQEMU(ctx, dir, vm.UUID)
 	}
-	o.mark(dir, reason)
+	o.mark(dir, vm.UUID, reason)
 	if err := l.endQEMU(ctx, dir, vm, o); err != nil {
 		if vm.Details.QEMU.Alive() {
-			err = errors.Join(err, dir.WithdrawStop())
+			err = errors.Join(err, unmark(dir, vm.UUID))
 		}
 		return err
 	}

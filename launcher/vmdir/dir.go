@@ -3,6 +3,7 @@ package vmdir
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 )
 
 // The files of a VM's folder.
@@ -32,6 +34,18 @@ const (
 // monitor's socket owns the guest.
 type Dir struct{ Name, Path string }
 
+// Hold is the folder that has the VM's name now, by a path that leads to it until
+// release is called, whichever has the name then. It fails with fs.ErrNotExist if
+// there is none. What is written to a folder that has been removed is lost.
+func (d Dir) Hold() (held Dir, release func(), err error) {
+	f, err := os.OpenFile(d.Path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return Dir{}, nil, err
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	return Dir{Name: d.Name, Path: path}, func() { _ = f.Close() }, nil
+}
+
 // File is the path of one of the folder's files.
 func (d Dir) File(name string) string { return filepath.Join(d.Path, name) }
 
@@ -53,8 +67,16 @@ func (d Dir) Remove() error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(last)
+	for range lateWriters {
+		if err = os.RemoveAll(last); !errors.Is(err, unix.ENOTEMPTY) {
+			break
+		}
+	}
+	return err
 }
+
+// lateWriters is how many may write to a folder by Hold while it is being removed.
+const lateWriters = 10
 
 // Write replaces one of the folder's files with v as JSON, atomically: a
 // reader sees the old text or the new one.

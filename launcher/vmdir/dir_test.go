@@ -111,6 +111,35 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// What is held is written to and read, or lost, whoever has the name by now.
+func TestHold(t *testing.T) {
+	root := newRoot(t, "web")
+	dir := root.Dir("web")
+	held, release, err := dir.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if err := held.AskStop("too slow"); err != nil {
+		t.Fatal(err)
+	}
+	if reason, asked := dir.StopAsked(); !asked || reason != "too slow" {
+		t.Errorf("%q, %v", reason, asked)
+	}
+	if err := errors.Join(dir.Remove(), os.Mkdir(dir.Path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := held.AskStop(""); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that is gone: %v", err)
+	}
+	if _, asked := dir.StopAsked(); asked {
+		t.Error("the next VM is asked to stop")
+	}
+	if _, _, err := root.Dir("db").Hold(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
 func TestNamesAreFoldersInOrder(t *testing.T) {
 	root := newRoot(t, "web", "db", "web-2")
 	if err := os.WriteFile(root.vms()+"/file", nil, 0o600); err != nil {
