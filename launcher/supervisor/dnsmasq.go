@@ -23,16 +23,26 @@ const dnsmasqTime = 5 * time.Second
 // startDnsmasq runs a real dnsmasq for this guest alone, if that is wanted and
 // none runs, and returns when it listens.
 func (s *supervisor) startDnsmasq(ctx context.Context) error {
+	ready, err := s.launchDnsmasq()
+	if err != nil {
+		return err
+	}
+	return ready(ctx)
+}
+
+// launchDnsmasq is startDnsmasq up to the waiting, for which it returns a function
+// that any goroutine may call.
+func (s *supervisor) launchDnsmasq() (ready func(context.Context) error, err error) {
 	if s.spec.Network.DHCP != launcher.DHCPDnsmasq || s.findDnsmasq() {
-		return nil
+		return func(context.Context) error { return nil }, nil
 	}
 	args, err := dhcp.DnsmasqArgs(s.spec.DHCPConfig(s.state.Plan.TapAddress))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log, err := os.OpenFile(s.dir.File(vmdir.DnsmasqLog), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command("dnsmasq", args...)
@@ -40,7 +50,7 @@ func (s *supervisor) startDnsmasq(ctx context.Context) error {
 	cmd.Env = append(environment(), "LC_ALL=C") // its messages are translated
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return &launcher.Error{Kind: launcher.KindHost, Err: fmt.Errorf("start dnsmasq: %w", err)}
+		return nil, &launcher.Error{Kind: launcher.KindHost, Err: fmt.Errorf("start dnsmasq: %w", err)}
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -51,34 +61,65 @@ func (s *supervisor) startDnsmasq(ctx context.Context) error {
 		err = s.save()
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return awaitDnsmasq(ctx, log.Name(), ended)
+	return func(ctx context.Context) error { return awaitDnsmasq(ctx, log.Name(), ended) }, nil
 }
 
 // dnsmasqPause is how long after its end a dnsmasq is started again.
 const dnsmasqPause = time.Second
 
-// keepDnsmasq starts the VM's dnsmasq again whenever it has ended, until ctx ends.
+// keepDnsmasq starts the VM's dnsmasq again whenever it has ended, until ctx ends:
+// soon, and less and less often one that ends at once.
 func (s *supervisor) keepDnsmasq(ctx context.Context) {
-	for s.spec.Network.DHCP == launcher.DHCPDnsmasq {
-		var running process.ID
-		if s.ask(ctx, func() error { running = s.state.Dnsmasq; return nil }) != nil {
+	if s.spec.Network.DHCP != launcher.DHCPDnsmasq {
+		return
+	}
+	starts := efforts{}
+	for {
+		served := s.awaitDnsmasqsEnd(ctx)
+		if ctx.Err() != nil {
 			return
 		}
-		if handle, err := process.Open(running); err == nil {
-			_ = handle.Wait(ctx)
-			_ = handle.Close()
+		if served {
+			s.post(ctx, func() { s.caused("dnsmasq-ended", nil) })
 		}
 		_ = launcher.Sleep(ctx, dnsmasqPause)
-		err := s.ask(ctx, func() error {
-			s.event("dnsmasq-ended", nil)
-			return s.startDnsmasq(ctx)
-		})
-		if err != nil && ctx.Err() == nil {
+		for ctx.Err() == nil && !starts.may("dnsmasq", time.Now()) {
+			_ = launcher.Sleep(ctx, dnsmasqPause)
+		}
+		if err := s.restartDnsmasq(ctx); err != nil && ctx.Err() == nil {
 			s.post(ctx, func() { s.log.Error("dnsmasq does not serve the guest", "err", err) })
 		}
 	}
+}
+
+// awaitDnsmasqsEnd tells whether there was one. It gives up when ctx ends.
+func (s *supervisor) awaitDnsmasqsEnd(ctx context.Context) bool {
+	var running process.ID
+	if s.ask(ctx, func() error { running = s.state.Dnsmasq; return nil }) != nil {
+		return false
+	}
+	handle, err := process.Open(running)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = handle.Close() }()
+	return handle.Wait(ctx) == nil
+}
+
+// restartDnsmasq is startDnsmasq for another goroutine than the supervisor's own,
+// which does not wait.
+func (s *supervisor) restartDnsmasq(ctx context.Context) error {
+	var ready func(context.Context) error
+	err := s.ask(ctx, func() (err error) {
+		ready, err = s.launchDnsmasq()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return ready(ctx)
 }
 
 // awaitDnsmasq reads dnsmasq's log until it says that it listens. There is no

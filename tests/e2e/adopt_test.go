@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -166,3 +168,53 @@ func TestDnsmasqIsKilled(t *testing.T) {
 	h.must(t, "stop", "--force", "web")
 	h.isAsBefore(t)
 }
+
+// TestDnsmasqThatDoesNotServe: one that ends at once is started less and less often,
+// and one that does not get ready keeps the supervisor from nothing.
+func TestDnsmasqThatDoesNotServe(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	fake := func(script string) {
+		t.Helper()
+		h.sh(t, "echo '#!/bin/sh\necho >>/run/fake/started\n"+script+"' >/run/fake/new && chmod 755 /run/fake/new && mv /run/fake/new /run/fake/dnsmasq")
+	}
+	starts := func() int { return strings.Count(h.sh(t, "cat /run/fake/started 2>/dev/null || :"), "\n") }
+	h.sh(t, "mkdir /run/fake && ln -s \"$(command -v dnsmasq)\" /run/fake/dnsmasq")
+	args := startArgs(frozen(t, "--name", "web", "--dhcp", "dnsmasq")...)
+	path := lab.Run{Env: []string{"PATH=/run/fake:" + os.Getenv("PATH")}}
+	if r := h.Host.RunWith(t, path, "kvmrun", args...); r.ExitCode != 0 {
+		t.Fatal(r)
+	}
+	fake("exit 1")
+	h.sh(t, "pkill -KILL -f -x 'dnsmasq .*--interface=kr-web .*'")
+	lab.Eventually(t, patience, func() error {
+		if starts() < effortMost {
+			return fmt.Errorf("started %d times", starts())
+		}
+		return nil
+	})
+	time.Sleep(5 * time.Second) // that nothing happens can only be waited for
+	if n := starts(); n != effortMost {
+		t.Errorf("started %d times, want a pause after %d", n, effortMost)
+	}
+	fake("trap exit TERM; while :; do sleep 0.1; done")
+	lab.Eventually(t, patience, func() error {
+		if starts() == effortMost {
+			return errors.New("not started again")
+		}
+		return nil
+	})
+	h.must(t, "adopt", "web")
+	if logs := h.must(t, "logs", "--supervisor", "web"); !strings.Contains(logs, "another supervisor takes over") {
+		t.Errorf("the supervisor did not leave by itself:\n%s", logs)
+	}
+	if events := h.must(t, "events", "web"); strings.Count(events, "dnsmasq-ended") != 1 {
+		t.Errorf("only one has ended that served:\n%s", events)
+	}
+	h.must(t, "stop", "--force", "web")
+	h.sh(t, "rm -r /run/fake")
+	h.isAsBefore(t)
+}
+
+// effortMost is how often a supervisor tries at once.
+const effortMost = 4
