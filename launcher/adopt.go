@@ -14,7 +14,8 @@ import (
 )
 
 // Leave is the signal upon which a supervisor lets go of its VM, which runs on,
-// and ends. Supervisors that do not know it end by it as well.
+// and ends. One that does not know it takes no notice, as Go's runtime catches it,
+// and is killed after leaveTime.
 const Leave = syscall.SIGUSR2
 
 // HomeInterval is how often a supervisor makes sure that its VM's folder is still
