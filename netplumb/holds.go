@@ -272,7 +272,7 @@ const (
 )
 
 // errHeld is for a person to act on; whatever was to be done can be tried again.
-var errHeld = fmt.Errorf("another process has held it for %v and may be stopped (lslocks names it)", lockTime)
+var errHeld = fmt.Errorf("others have it, for %v by now; one of them may be stopped (lslocks names it)", lockTime)
 
 func lock(fd int) error {
 	began := time.Now()
