@@ -60,6 +60,28 @@ func TestForegroundOfDamagedRecord(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// TestForegroundWithoutDescriptors finds for a moment that too many files are open.
+func TestForegroundWithoutDescriptors(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	p, v := h.foreground(t)
+	pid := strings.TrimSpace(h.sh(t, "pgrep -f '^kvmrun start .*--foreground'"))
+	strace := h.Host.Start(t, "strace", "-f", "-p", pid, "-P", recordOfWeb,
+		"-e", "trace=openat", "-e", "inject=openat:error=EMFILE")
+	strace.Stderr.WaitFor(t, "attached", patience)
+	h.sh(t, "touch /run/kvmrun/vms/web/events.jsonl")
+	strace.Stderr.WaitFor(t, "EMFILE", patience)
+	strace.Signal(t, unix.SIGINT)
+	strace.Wait(t, patience)
+	h.isMended(t, v)
+	goesOn(t, p)
+	p.Signal(t, unix.SIGINT)
+	if r := p.Wait(t, patience); r.ExitCode != 0 {
+		t.Errorf("Ctrl-C: %s", r)
+	}
+	h.isAsBefore(t)
+}
+
 // TestForegroundOfVanishedRecord follows the VM as long as its QEMU runs, and so do
 // the commands beside.
 func TestForegroundOfVanishedRecord(t *testing.T) {
