@@ -109,7 +109,6 @@ func (s *supervisor) runLaunched(detached bool) error {
 		s.starter.report(failure, undone, true)
 		return undone
 	}
-	s.starter.report(nil, nil, false)
 	return s.lookAfter()
 }
 
@@ -144,14 +143,14 @@ func (s *supervisor) runAdopted() error {
 		s.starter.report(nil, undone, true)
 		return undone
 	}
-	s.starter.report(nil, nil, false)
 	return s.lookAfter()
 }
 
-// lookAfter follows a VM that runs to its end, and takes everything back, unless
-// another supervisor is to do that.
+// lookAfter tells whoever gave the order that all is well, follows the VM to its
+// end, and takes everything back, unless another supervisor is to do that.
 func (s *supervisor) lookAfter() error {
-	s.keepRecords()
+	s.keepRecords() // before anybody is told that it is there
+	s.starter.report(nil, nil, false)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.watchNeighbour(ctx)
