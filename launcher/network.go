@@ -101,9 +101,18 @@ func (d *draft) checkLAN(lan netplumb.LAN) error {
 	return err
 }
 
+// checkSubnet looks for routes that collide with the guests' addresses. A LAN that
+// is the uplink's may have others in it, as long as they are not the guest's.
 func (d *draft) checkSubnet() error {
 	n := d.spec.Network
-	return d.host.CheckSubnet(n.Subnet, n.Uplink)
+	guests := n.Subnet
+	if lan, ok := d.facts.LAN(n.Subnet.Addr()); ok && lan.Prefix == n.Subnet {
+		guests = d.pool
+		if n.IP.IsValid() {
+			guests = netip.PrefixFrom(n.IP, n.IP.BitLen())
+		}
+	}
+	return d.host.CheckSubnet(guests, n.Uplink)
 }
 
 // checkAddress checks an address that was asked for; another is chosen later.

@@ -118,7 +118,7 @@ func (h *Host) CheckSubnet(subnet netip.Prefix, uplink string) error {
 		return fmt.Errorf("look for routes to %s: %w", subnet, err)
 	}
 	if found != nil {
-		return fmt.Errorf("%w: %s and the route %s; choose another with --subnet", ErrSubnetOverlap, subnet, h.describe(*found))
+		return fmt.Errorf("%w: %s and the route %s; choose another with --subnet or --ip", ErrSubnetOverlap, subnet, h.describe(*found))
 	}
 	return nil
 }

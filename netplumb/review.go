@@ -1,6 +1,9 @@
 package netplumb
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Finding is the result of checking one step of a plan.
 type Finding struct {
@@ -59,12 +62,13 @@ func partOf(s step) Part {
 
 // Review compares the plan with the host, step by step, and changes nothing. A plan
 // that no longer fits its uplink is compared as Renew has it, so that the remedies
-// are for the uplink of now.
+// are for the uplink of now. While that is gone none can mend what stands on it.
 // A step that can't be checked is not OK and has the error in Have. The first
 // finding is the tap's. Where that is not OK, no command can mend what stands
 // on the tap: whoever uses it holds a descriptor of the one that is gone.
 func (p *Plan) Review(h *Host) []Finding {
-	if next, err := p.Renew(h); err == nil {
+	next, lost := p.Renew(h)
+	if lost == nil {
 		p = next
 	}
 	steps, err := p.steps()
@@ -76,6 +80,11 @@ func (p *Plan) Review(h *Host) []Finding {
 		findings[i] = review(h, s)
 		if _, needs := s.(interface{ needsTap() }); needs && !findings[0].OK {
 			findings[i].Remedy = ""
+		}
+	}
+	if errors.Is(lost, ErrNoUplink) {
+		for i := len(p.tapSteps()); i < len(steps); i++ {
+			findings[i].Have, findings[i].Remedy = p.Config.Uplink+" is gone", ""
 		}
 	}
 	return findings

@@ -54,12 +54,12 @@ func (h Host) openNetworks() ([]string, error) {
 	}
 	var open []string
 	for _, other := range others {
-		// A rule that was not judged is taken for one that was made for this.
 		drops, err := filters.Drops(Forward, Packet{In: h.Uplink, Out: other})
 		if err != nil {
 			return nil, err
 		}
-		if len(drops) == 0 {
+		// A rule that was not judged may be about other packets.
+		if !slices.ContainsFunc(drops, func(d Drop) bool { return !d.Unjudged }) {
 			open = append(open, other)
 		}
 	}

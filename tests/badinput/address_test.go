@@ -77,3 +77,19 @@ func TestSubnetIsFull(t *testing.T) {
 	h.refuseStart(t, []refusal{{"third of two", []string{"/run/img/good.qcow2", "--ephemeral", "--name", "two", "--subnet", "10.66.0.0/30"},
 		exitAddress, []string{"no free address", "10.66.0.0/30", "--subnet"}}})
 }
+
+// TestNetworkInsideTheLAN has a part of the LAN behind another interface: addresses
+// in it are refused, those beside it are not.
+func TestNetworkInsideTheLAN(t *testing.T) {
+	h := newHost(t)
+	newDisks(t, h)
+	h.MustRun(t, "sh", "-ec", `ip link add vpn0 type veth peer name vpn1; ip link set vpn1 up; ip link set vpn0 up
+		ip address add 192.0.2.129/26 dev vpn0`)
+	h.startIdle(t, "/run/img/good.qcow2", "--ephemeral", "--ip", "192.0.2.50", "--no-probe")
+	h.startIdle(t, "/run/img/good.qcow2", "--ephemeral", "--subnet", "192.0.2.32/27", "--no-probe")
+	h.remember(t)
+	h.refuseStart(t, []refusal{
+		{"address behind it", []string{"/run/img/good.qcow2", "--ephemeral", "--ip", "192.0.2.140"}, exitNetwork, []string{"192.0.2.128/26", "vpn0", "--ip"}},
+		{"part of the LAN behind it", []string{"/run/img/good.qcow2", "--ephemeral", "--subnet", "192.0.2.160/28"}, exitNetwork, []string{"192.0.2.128/26", "vpn0", "--subnet"}},
+	})
+}
