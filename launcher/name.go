@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -70,4 +71,12 @@ func hostName(name string) string {
 		return r
 	}, name)
 	return strings.Trim(host, "-")
+}
+
+// printableName is a name for messages, however long or strange it is.
+func printableName(name string) string {
+	if CheckName(name) == nil {
+		return name
+	}
+	return fmt.Sprintf("%.40q", name)
 }

@@ -137,43 +137,6 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 	}
 }
 
-// mark writes down that the VM's end is wanted. Without room for it, the end
-// only looks less wanted.
-func (o StopOptions) mark(dir vmdir.Dir, uuid, reason string) {
-	err := inFolderOf(dir, uuid, func(d vmdir.Dir) error { return d.AskStop(reason) })
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		o.note("%s: %v", dir.Name, err)
-	}
-}
-
-// unmark takes mark back: the VM goes on.
-func unmark(dir vmdir.Dir, uuid string) error {
-	err := inFolderOf(dir, uuid, vmdir.Dir.WithdrawStop)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// inFolderOf does something in the folder of the VM with a UUID, by a path that leads
-// to that folder for ever: the VM may end meanwhile, and its name be given to another.
-// It fails with a fs.ErrNotExist if that is so already.
-func inFolderOf(dir vmdir.Dir, uuid string, do func(vmdir.Dir) error) error {
-	held, release, err := dir.Hold()
-	if err != nil {
-		return err
-	}
-	defer release()
-	var spec Spec
-	if err := held.Read(vmdir.SpecFile, &spec); err != nil {
-		return err
-	}
-	if spec.UUID != uuid {
-		return fmt.Errorf("%s: %w", dir.Name, errAnother)
-	}
-	return do(held)
-}
-
 // endSupervised ends the QEMU of a VM that somebody looks after, and waits until
 // that one has cleaned up.
 func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details, reason string, o StopOptions) error {
@@ -249,60 +212,6 @@ func (l *Launcher) endQEMU(ctx context.Context, dir vmdir.Dir, vm *Details, o St
 	return awaitEnd(ctx, handle, func(what string) { o.note("%s: %s", dir.Name, what) })
 }
 
-// listens tells whether the guest runs, so that it can be asked. One that stands
-// still because a disk was full may go on by now, and write what it has to.
-func (l *Launcher) listens(ctx context.Context, dir vmdir.Dir, vm *Details, o StopOptions) bool {
-	if vm.State != Paused {
-		return true
-	}
-	if vm.Reason == "" {
-		return false // somebody wanted it to stand still
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
-	if err := l.wake(ctx, dir, vm); err != nil {
-		o.note("%s stands still and cannot write what it has to: %v: ending QEMU", dir.Name, err)
-		return false
-	}
-	return true
-}
-
-// pressInterval is how often a guest's power button is pressed: one that is
-// still booting misses the first.
-const pressInterval = 5 * time.Second
-
-// PowerButton is the signal by which a supervisor is told to press the guest's
-// power button. It does so on a monitor of its own, which nobody can occupy.
-const PowerButton = syscall.SIGPWR
-
-// askGuest asks the guest to shut down and waits until QEMU has ended. It fails
-// with process.ErrGone if there is no supervisor to do it.
-func askGuest(ctx context.Context, vm *Details, qemu *process.Handle, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		if err := press(vm.Details.Supervisor); err != nil {
-			return err
-		}
-		if waitFor(ctx, qemu, pressInterval) == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-}
-
-// press tells a supervisor to press the power button.
-func press(supervisor process.ID) error {
-	handle, err := process.Open(supervisor)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = handle.Close() }()
-	return handle.Signal(PowerButton)
-}
-
 // waitFor waits for a process to end, for some time at most.
 func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -328,12 +237,4 @@ func sideBySide(names []string, do func(name string) error) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
-}
-
-// printableName is a name for messages, however long or strange it is.
-func printableName(name string) string {
-	if CheckName(name) == nil {
-		return name
-	}
-	return fmt.Sprintf("%.40q", name)
 }
