@@ -109,6 +109,7 @@ func (s *supervisor) runLaunched(detached bool) error {
 		s.starter.report(failure, undone, true)
 		return undone
 	}
+	s.allIsWell()
 	return s.lookAfter()
 }
 
@@ -143,14 +144,20 @@ func (s *supervisor) runAdopted() error {
 		s.starter.report(nil, undone, true)
 		return undone
 	}
+	s.allIsWell()
 	return s.lookAfter()
 }
 
-// lookAfter tells whoever gave the order that all is well, follows the VM to its
-// end, and takes everything back, unless another supervisor is to do that.
-func (s *supervisor) lookAfter() error {
-	s.keepRecords() // before anybody is told that it is there
+// allIsWell tells that to whoever gave the order. From then on the run directory may
+// vanish, so there is a copy of the journal by then.
+func (s *supervisor) allIsWell() {
+	s.keepRecords()
 	s.starter.report(nil, nil, false)
+}
+
+// lookAfter follows a VM that runs to its end, and takes everything back, unless
+// another supervisor is to do that.
+func (s *supervisor) lookAfter() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.watchNeighbour(ctx)
