@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"time"
@@ -53,7 +54,7 @@ func (l *Launcher) explain(ctx context.Context, name string, o ExplainOptions) (
 	if err != nil {
 		return Explanation{}, err
 	}
-	if vm.State == Running && l.standsStill(ctx, dir, o.Timeout) {
+	if vm.State == Running && (vm.Details.QEMU.Stopped() || l.standsStill(ctx, dir, o.Timeout)) {
 		vm.State = Paused
 	}
 	e := Explanation{VM: vm.Name, IP: vm.IP, Hops: []explain.Hop{judgeVM(vm)}}
@@ -149,6 +150,9 @@ func judgeVM(vm Details) explain.Hop {
 		}
 	case Paused:
 		h.Seen, h.Remedy = "its guest stands still", "kvmrun resume "+vm.Name
+		if vm.Details.QEMU.Stopped() {
+			h.Seen, h.Remedy = "a signal or a debugger has stopped its QEMU", fmt.Sprintf("kill -CONT %d", vm.PID)
+		}
 		if vm.Reason != "" {
 			h.Seen += ": " + vm.Reason
 		}

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,11 +93,14 @@ func TestLastDHCP(t *testing.T) {
 	}
 }
 
-func TestCardNamed(t *testing.T) {
+func TestCableEnds(t *testing.T) {
 	const netdev = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:0a:fe:fe:02\r\n \\ net0: index=0,type=tap,fd=5\r\n"
 	const classic = "hub 0\r\n \\ hub0port1: #net058: index=0,type=tap,fd=5\r\n \\ hub0port0: e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:0A:FE:FE:02\r\n"
-	for text, want := range map[string]string{netdev: "nic0", classic: "e1000.0", "": "", "nic0: index=0,type=nic,macaddr=52:54:0a:fe:fe:03\r\n": ""} {
-		if got := cardNamed(text, "52:54:0a:fe:fe:02"); got != want {
+	for text, want := range map[string][]string{
+		netdev: {"nic0", "net0"}, classic: {"#net058", "e1000.0"}, "": nil, "nic0: index=0,type=nic,macaddr=52:54:0a:fe:fe:03\r\n": nil,
+		"a';b: index=0,type=tap,fd=5\r\n": nil,
+	} {
+		if got := endsNamed(text, "52:54:0a:fe:fe:02"); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

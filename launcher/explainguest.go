@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,10 +40,13 @@ func (l *Launcher) addGuest(ctx context.Context, h *explain.Hop, vm Details, pat
 	if vm.Reachable.IsZero() {
 		return
 	}
-	// QEMU does not tell whether a card's link is up. Raising it does no harm.
-	if card := l.card(ctx, dir, vm.MAC, patience); card != "" {
-		h.Remedy = fmt.Sprintf(`kvmrun qmp %s set_link '{"name": "%s", "up": true}' # if its cable was pulled by set_link`, vm.Name, card)
+	// QEMU does not tell whether the links of its ends are up. Raising them does no
+	// harm.
+	var lines []string
+	for _, end := range l.cableEnds(ctx, dir, vm.MAC, patience) {
+		lines = append(lines, fmt.Sprintf(`kvmrun qmp %s set_link '{"name": "%s", "up": true}' # if its cable was pulled by set_link`, vm.Name, end))
 	}
+	h.Remedy = strings.Join(lines, "\n")
 }
 
 // addConflict names the rival that the VM's supervisor knows of. It may answer no
@@ -119,14 +123,15 @@ func lastDHCP(dir vmdir.Dir) (last string) {
 	return last
 }
 
-// card is the name by which QEMU knows the VM's card; "" if it does not say.
-func (l *Launcher) card(ctx context.Context, dir vmdir.Dir, mac string, patience time.Duration) string {
+// cableEnds are the names by which QEMU knows the VM's card and its tap; none if it
+// does not say.
+func (l *Launcher) cableEnds(ctx context.Context, dir vmdir.Dir, mac string, patience time.Duration) []string {
 	var clients string
 	args := map[string]string{"command-line": "info network"}
 	if askMonitor(ctx, dir, patience, "human-monitor-command", args, &clients) != nil {
-		return ""
+		return nil
 	}
-	return cardNamed(clients, mac)
+	return endsNamed(clients, mac)
 }
 
 // askMonitor runs one command on the monitor, if that can be had in time.
@@ -141,14 +146,19 @@ func askMonitor(ctx context.Context, dir vmdir.Dir, patience time.Duration, comm
 	return client.Execute(ctx, command, args, reply)
 }
 
-// cardNamed finds the card with a MAC in what QEMU's info network prints. Behind
-// a hub the hub's port is named before it.
-func cardNamed(clients, mac string) string {
+// endsNamed finds the taps and the card with a MAC in what QEMU's info network
+// prints. Behind a hub the hub's port is named before either. Names that are no
+// words are left out: a shell is to read them.
+func endsNamed(clients, mac string) (names []string) {
 	for line := range strings.Lines(clients) {
-		names, rest, _ := strings.Cut(strings.TrimLeft(line, ` \`), ": index=")
-		if strings.Contains(strings.ToLower(rest), "macaddr="+mac) {
-			return names[strings.LastIndexByte(names, ' ')+1:]
+		before, rest, _ := strings.Cut(strings.TrimLeft(line, ` \`), ": index=")
+		if strings.Contains(rest, ",type=tap") || strings.Contains(strings.ToLower(rest), "macaddr="+mac) {
+			if name := before[strings.LastIndexByte(before, ' ')+1:]; clientName.MatchString(name) {
+				names = append(names, name)
+			}
 		}
 	}
-	return ""
+	return names
 }
+
+var clientName = regexp.MustCompile(`^[#\w.-]+$`)

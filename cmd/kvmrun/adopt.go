@@ -25,10 +25,7 @@ QEMU holds its disks and its tap itself, and runs on.`,
 			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
 		ValidArgsFunction: a.completeNames,
 		Args: func(c *cobra.Command, given []string) error {
-			if all == (len(given) > 0) {
-				return usage(c, errors.New("name the VMs to adopt, or say --all"))
-			}
-			return nil
+			return namesOrAll(c, all, given)
 		},
 		RunE: func(c *cobra.Command, names []string) error {
 			if timeout <= 0 {

@@ -90,3 +90,14 @@ func empty(v pflag.Value) bool {
 	}
 	return v.String() == ""
 }
+
+// namesOrAll is for commands that do something with the VMs named, or with all.
+func namesOrAll(c *cobra.Command, all bool, given []string) error {
+	switch {
+	case all && len(given) > 0:
+		return usage(c, fmt.Errorf("--all is every VM: name none, or leave --all out to %s those named", c.Name()))
+	case !all && len(given) == 0:
+		return usage(c, fmt.Errorf("name the VMs to %s, or say --all", c.Name()))
+	}
+	return nil
+}

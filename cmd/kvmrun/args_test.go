@@ -16,6 +16,7 @@ func TestWhatIsToBeNamed(t *testing.T) {
 	for line, want := range map[string]string{
 		"resume":             "name the VMs to resume; see kvmrun resume --help",
 		"stop":               "name the VMs to stop, or say --all; see kvmrun stop --help",
+		"stop web --all":     "--all is every VM: name none, or leave --all out to stop those named; see kvmrun stop --help",
 		"qmp":                "name the VM and the monitor's command; see kvmrun qmp --help",
 		"qmp web":            "name the monitor's command; see kvmrun qmp --help",
 		"qmp web stop {} {}": "the command's arguments are one JSON object; see kvmrun qmp --help",

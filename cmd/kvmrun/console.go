@@ -78,7 +78,7 @@ func (a *app) console(ctx context.Context, conn *net.UnixConn, name string) erro
 		}
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return launcher.During("console of "+name, ctx.Err())
 	}
 }
 

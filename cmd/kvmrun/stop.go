@@ -27,10 +27,7 @@ side. The record of a VM that failed is removed.`,
 		Annotations:       ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindTimeout, launcher.KindStorage, launcher.KindCanceled),
 		ValidArgsFunction: a.completeNames,
 		Args: func(c *cobra.Command, given []string) error {
-			if all == (len(given) > 0) {
-				return usage(c, errors.New("name the VMs to stop, or say --all"))
-			}
-			return nil
+			return namesOrAll(c, all, given)
 		},
 		RunE: func(c *cobra.Command, names []string) error {
 			if timeout <= 0 {

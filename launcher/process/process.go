@@ -53,6 +53,17 @@ func Find(pid int) (ID, error) {
 	return ID{PID: pid, Start: stat.start}, nil
 }
 
+// Stopped tells whether a signal or a debugger keeps the process from going on. It is
+// false of one that has ended.
+func (id ID) Stopped() bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/stat")
+	if err != nil {
+		return false
+	}
+	stat, err := parseStat(text)
+	return err == nil && stat.start == id.Start && (stat.state == 'T' || stat.state == 't')
+}
+
 // stat is what is needed of /proc/PID/stat.
 type stat struct {
 	state byte

@@ -50,6 +50,7 @@ type device struct {
 	name, master      string
 	index, mtu        int
 	exists, ethernet  bool
+	noARP             bool // an Ethernet on which somebody has turned ARP off
 	up, carrier       bool
 	forwarding, proxy bool // as they take effect
 	rpFilter          int  // as it takes effect

@@ -58,6 +58,14 @@ func (f *facts) broken(part netplumb.Part) {
 	f.review[part] = netplumb.Finding{Part: part, Remedy: "mend " + string(part)}
 }
 
+// delayed has proxy answers wait for as many hundredths of a second at most.
+func (f *facts) delayed(hundredths string) {
+	f.broken(netplumb.PartProxyDelay)
+	finding := f.review[netplumb.PartProxyDelay]
+	finding.Have = hundredths
+	f.review[netplumb.PartProxyDelay] = finding
+}
+
 func drops(d hostcheck.Drop, what string) []hostcheck.Drop {
 	d.Filter, d.Chain, d.By = "inet wall", "c", "rule 1 of chain c"
 	d.Packets = []hostcheck.Packet{{In: "kr-web", Source: guestAddr, Destination: guestAddr, What: what}}
@@ -148,8 +156,12 @@ func TestJudgement(t *testing.T) {
 		"no entry":                 {true, func(f *facts) { f.broken(netplumb.PartProxyEntry) }, HopProxyARP, Fail, "mend proxy"},
 		"no entry, none needed":    {false, func(f *facts) { f.broken(netplumb.PartProxyEntry) }, HopProxyARP, Warn, "mend proxy"},
 		"asked in vain":            {true, func(f *facts) { f.peerAsked = true; f.inward = unanswered }, HopProxyARP, Fail, "did not answer"},
-		"late":                     {true, func(f *facts) { f.broken(netplumb.PartProxyDelay) }, HopProxyARP, Warn, "0.8 s"},
-		"late, and asked":          {true, func(f *facts) { f.broken(netplumb.PartProxyDelay); f.peerAsked = true; f.inward = unanswered }, HopProxyARP, Warn, "0.8 s"},
+		"late":                     {true, func(f *facts) { f.delayed("80") }, HopProxyARP, Warn, "800ms"},
+		"too late":                 {true, func(f *facts) { f.delayed("60000") }, HopProxyARP, Fail, "10m0s"},
+		"too late to ask for":      {false, func(f *facts) { f.delayed("60000") }, HopProxyARP, Warn, "10m0s"},
+		"no ARP on the uplink":     {true, func(f *facts) { f.uplink.noARP = true }, HopUplink, Fail, "eth0 arp on"},
+		"no ARP on the tap":        {true, func(f *facts) { f.tap.noARP = true }, HopTap, Fail, "kr-web arp on"},
+		"late, and asked":          {true, func(f *facts) { f.delayed("80"); f.peerAsked = true; f.inward = unanswered }, HopProxyARP, Warn, "800ms"},
 		"no proxy on the tap":      {true, func(f *facts) { f.tap.proxy = false }, HopGateway, Fail, "proxy_arp=1"},
 		"none needed":              {false, func(f *facts) { f.tap.proxy = false }, HopGateway, Warn, "other guests"},
 		"router silent":            {false, func(f *facts) { f.questions = []question{{router, true}, {hostAddr, false}}; f.outward = unanswered }, HopGateway, Fail, "192.0.2.10"},

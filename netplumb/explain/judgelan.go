@@ -3,6 +3,8 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"time"
 
 	"kvmrun/netplumb"
 )
@@ -64,7 +66,7 @@ func (f *facts) judgeProxyARP() Hop {
 	case !f.review[part].OK:
 		return warn(HopProxyARP, f.mend(part), "%s lacks %s; machines with a route to the guest need none", uplink, what)
 	case !f.review[netplumb.PartProxyDelay].OK:
-		return warn(HopProxyARP, f.mend(netplumb.PartProxyDelay), "%s has %s, but waits up to 0.8 s at random before it answers", uplink, what)
+		return f.judgeDelay(uplink + " has " + what)
 	case f.peerAsked && !f.peerAnswered && f.lan():
 		return fail(HopProxyARP, "", "%s asked for %s by ARP on %s, and this host did not answer, although it has %s", f.peer.addr, guest, uplink, what).
 			look(f.routeInLook(), "tcpdump -eni "+uplink+" arp")
@@ -76,6 +78,25 @@ func (f *facts) judgeProxyARP() Hop {
 
 func (f *facts) routeInLook() string {
 	return "ip route get " + f.cfg.Address.String() + " from " + f.peer.addr.String() + " iif " + f.cfg.Uplink
+}
+
+// askedFor is how long a machine waits for an answer to ARP, all its questions
+// together (mcast_solicit and retrans_time_ms of the kernel's
+// networking/ip-sysctl.rst).
+const askedFor = 3 * time.Second
+
+// judgeDelay judges proxy_delay, which is in hundredths of a second.
+func (f *facts) judgeDelay(has string) Hop {
+	remedy := f.mend(netplumb.PartProxyDelay)
+	hundredths, err := strconv.Atoi(f.review[netplumb.PartProxyDelay].Have)
+	if err != nil {
+		return warn(HopProxyARP, remedy, "%s, and may wait before it answers", has)
+	}
+	delay := time.Duration(hundredths) * 10 * time.Millisecond
+	if delay > askedFor && f.lan() {
+		return fail(HopProxyARP, remedy, "%s, but waits up to %v at random before it answers: nobody asks for so long", has, delay)
+	}
+	return warn(HopProxyARP, remedy, "%s, but waits up to %v at random before it answers", has, delay)
 }
 
 // judgeGateway judges whether this host answers the guest's own questions.

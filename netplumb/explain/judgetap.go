@@ -26,6 +26,8 @@ func (f *facts) judgeTap() Hop {
 		return fail(HopTap, join("ip link set dev "+d.name+" up", f.mend(onTap...)), "%s is down, and the kernel has taken what stood on it", d.name)
 	case !d.carrier:
 		return fail(HopTap, "", "%s has no carrier: no QEMU has it open", d.name)
+	case d.noARP:
+		return fail(HopTap, arpOn(d), "ARP is off on %s: the guest does not find its gateway", d.name)
 	case d.mtu != f.cfg.MTU:
 		return warn(HopTap, fmt.Sprintf("ip link set dev %s mtu %d", d.name, f.cfg.MTU), "%s is up, but its MTU is %d, not the guest's %d: large packets may be lost", d.name, d.mtu, f.cfg.MTU)
 	}

@@ -18,6 +18,8 @@ func (f *facts) judgeUplink() Hop {
 		return fail(HopUplink, join("ip link set dev "+d.name+" up", f.mend(onUplink...)), "%s is down, and the kernel has taken routes and proxy entries that stood on it", d.name)
 	case !d.carrier:
 		return fail(HopUplink, "", "%s has no carrier: its cable is out, or the other end is off", d.name).look("ip -s link show dev " + d.name)
+	case d.noARP:
+		return fail(HopUplink, arpOn(d), "ARP is off on %s: machines of the LAN do not find the guest there, nor this host them", d.name)
 	case d.master != "":
 		return warn(HopUplink, "", "%s has become a part of %s, and by itself takes no part in IP any more", d.name, d.master)
 	case f.Plan.UplinkIndex != d.index:
@@ -25,6 +27,8 @@ func (f *facts) judgeUplink() Hop {
 	}
 	return ok(HopUplink, "%s is up, with a carrier", d.name)
 }
+
+func arpOn(d device) string { return "ip link set dev " + d.name + " arp on" }
 
 func (f *facts) noUplink(name string) Hop { return skipped(name, "%s cannot be used", f.cfg.Uplink) }
 

@@ -59,7 +59,9 @@ func lookDevice(name string) (device, error) {
 	}
 	attrs := link.Attrs()
 	d.exists, d.index, d.mtu = true, attrs.Index, attrs.MTU
-	d.ethernet = len(attrs.HardwareAddr) == 6 && attrs.RawFlags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) == 0
+	ethernet := len(attrs.HardwareAddr) == 6 && attrs.RawFlags&unix.IFF_LOOPBACK == 0
+	d.noARP = ethernet && attrs.RawFlags&unix.IFF_NOARP != 0
+	d.ethernet = ethernet && !d.noARP
 	d.up, d.carrier = attrs.RawFlags&unix.IFF_UP != 0, attrs.RawFlags&unix.IFF_LOWER_UP != 0
 	if attrs.MasterIndex != 0 {
 		d.master = interfaceName(attrs.MasterIndex)

@@ -172,11 +172,18 @@ var inOwnSubnet = []breakage{
 	{name: "a machine has no route", peer: "ip route del 10.254.254.0/24", flags: []string{"--with", "192.0.2.2"}, hop: "inward", seen: "no route to 10.254.254.0/24", remedy: "peer"},
 	{name: "the guest is paused", call: []string{"qmp", "web", "stop"}, hop: "vm", seen: "stands still", remedy: "host"},
 	{name: "the guest's cable is pulled", call: []string{"qmp", "web", "set_link", `{"name": "nic0", "up": false}`}, hop: "guest", seen: "it first answered at", remedy: "host"},
+	{name: "its other end is pulled", call: []string{"qmp", "web", "set_link", `{"name": "net0", "up": false}`}, hop: "guest", seen: "it first answered at", remedy: "host"},
+	{name: "QEMU is stopped", host: "kill -STOP " + qemuOfWeb, hop: "vm", seen: "a signal or a debugger has stopped its QEMU", remedy: "host"},
+	{name: "no ARP on the uplink", host: "ip link set eth0 arp off", hop: "uplink", seen: "ARP is off on eth0", remedy: "host"},
+	{name: "no ARP on the tap", host: "ip link set kr-web arp off", hop: "tap", seen: "ARP is off on kr-web", remedy: "host"},
 	{name: "the guest drops its address", tty: "ip addr flush dev eth0", hop: "guest", seen: "it was told it by DHCP", remedy: "perhaps", undoTTY: "ip addr add 10.254.254.2/24 dev eth0; ip route add default via 10.254.254.1"},
 	{name: "the guest has no router", tty: "ip route del default", hop: "outward", seen: "no route there by its router 10.254.254.1", undoTTY: "ip route add default via 10.254.254.1"},
 	{name: "the guest drops pings", tty: "echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all", warns: "host", undoTTY: "echo 0 >/proc/sys/net/ipv4/icmp_echo_ignore_all"},
 	{name: "a small MTU", host: "ip link set kr-web mtu 1280", warns: "tap", undoHost: "ip link set kr-web mtu 1500"},
 }
+
+// qemuOfWeb is for a shell to find it.
+const qemuOfWeb = `$(kvmrun inspect web | sed -n 's/^ *"pid": \([0-9]*\),/\1/p' | head -n 1)`
 
 // TestExplainNamesWhatIsBroken breaks one thing after another on the way to a
 // guest in a subnet of its own, of which the supervisor would mend some.
