@@ -70,6 +70,7 @@ func newTestSupervisor(t *testing.T) *supervisor {
 	s := &supervisor{
 		dir: vmdir.Dir{Name: "web", Path: t.TempDir()}, tasks: make(chan func(), 1),
 		log: slog.New(slog.NewTextHandler(io.Discard, nil)), guard: newGuard(),
+		unserve: func() {}, unkeep: func() {},
 	}
 	s.spec.Network.IP = netip.MustParseAddr("192.0.2.77")
 	var err error

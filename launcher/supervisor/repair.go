@@ -35,9 +35,9 @@ type keeper struct {
 	announce    chan string // interfaces on which to announce the address
 }
 
-// keep looks after the VM's network until the returned function is called, which
-// returns when nothing is being repaired any more.
-func (s *supervisor) keep() (stop func()) {
+// keep looks after the VM's network until ctx ends. The returned function returns
+// when nothing is being repaired any more.
+func (s *supervisor) keep(ctx context.Context) (wait func()) {
 	if s.state.Plan == nil {
 		return func() {}
 	}
@@ -45,7 +45,6 @@ func (s *supervisor) keep() (stop func()) {
 		supervisor: s, plan: s.state.Plan,
 		told: map[string]string{}, efforts: efforts{}, announce: make(chan string, 1),
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	var keeping sync.WaitGroup
 	keeping.Go(func() {
 		for ctx.Err() == nil {
@@ -53,10 +52,7 @@ func (s *supervisor) keep() (stop func()) {
 		}
 	})
 	keeping.Go(func() { k.announceAgain(ctx) })
-	return func() {
-		cancel()
-		keeping.Wait()
-	}
+	return keeping.Wait
 }
 
 // attend watches until what is to be watched is another, as an uplink that is

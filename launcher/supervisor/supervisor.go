@@ -53,6 +53,7 @@ type supervisor struct {
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
+	unkeep  context.CancelFunc // ends what keep began
 	guard   guard
 
 	shutdown bool   // QEMU has said that it shuts down
@@ -179,7 +180,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	s := &supervisor{
 		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
 		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
-		unserve: func() {},
+		unserve: func() {}, unkeep: func() {},
 	}
 	if s.log, err = openLog(s.dir); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"runtime/debug"
 	"time"
@@ -22,11 +23,17 @@ func rest() {
 	debug.FreeOSMemory()
 }
 
+// hurry spares the processor the collection of garbage that goes with this process
+// soon: hundreds may end at once. A bound remains, for QEMU may be told not to end.
+func hurry() { debug.SetGCPercent(400) }
+
 // watch follows the VM until its QEMU is gone, and returns why it ended if
 // that was not as it should be, or until another supervisor is to take over.
 func (s *supervisor) watch() (failure error, left bool) {
-	stop := s.keep()
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer s.keep(ctx)() // nothing is repaired that is being undone
+	defer cancel()
+	s.unkeep = cancel
 	quiet := time.After(busyTime)
 	trim := time.NewTicker(trimInterval)
 	defer trim.Stop()
@@ -97,10 +104,12 @@ func (s *supervisor) note(e qmp.Event) {
 		s.turns++
 		s.goesOn()
 	case "SHUTDOWN":
-		s.shutdown = true
 		// QEMU takes a while yet to give up its tap, and closing packet
 		// sockets takes as long: side by side they take it once.
+		s.shutdown = true
 		s.unserve()
+		s.unkeep()
+		hurry()
 		s.follow(launcher.Stopping)
 	}
 }

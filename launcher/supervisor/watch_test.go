@@ -16,7 +16,7 @@ import (
 // queue.
 func TestShutdownIsRemembered(t *testing.T) {
 	s := newTestSupervisor(t)
-	s.qemu, s.unserve, s.state.Phase = &child{}, func() {}, launcher.Running
+	s.qemu, s.state.Phase = &child{}, launcher.Running
 	if s.judge() == nil {
 		t.Error("an end without a word counts as a shutdown")
 	}
