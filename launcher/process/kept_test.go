@@ -118,7 +118,8 @@ func controlGroup(t *testing.T, version, file string) string {
 	return ""
 }
 
-// leave removes a control group, once its processes have ended.
+// leave removes a control group, once its processes have ended, of which version 1
+// tells nobody.
 func leave(t *testing.T, group string) {
 	t.Helper()
 	var err error

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,16 @@ func TestDnsmasqIsKilled(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// nanoseconds reads what date +%s%N has printed.
+func nanoseconds(t *testing.T, text string) time.Duration {
+	t.Helper()
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(n)
+}
+
 // TestDnsmasqThatDoesNotServe: one that ends at once is started less and less often,
 // and one that does not get ready keeps the supervisor from nothing.
 func TestDnsmasqThatDoesNotServe(t *testing.T) {
@@ -176,9 +187,10 @@ func TestDnsmasqThatDoesNotServe(t *testing.T) {
 	h := newHost(t)
 	fake := func(script string) {
 		t.Helper()
-		h.sh(t, "echo '#!/bin/sh\necho >>/run/fake/started\n"+script+"' >/run/fake/new && chmod 755 /run/fake/new && mv /run/fake/new /run/fake/dnsmasq")
+		h.sh(t, "echo '#!/bin/sh\ndate +%s%N >>/run/fake/started\n"+script+"' >/run/fake/new && chmod 755 /run/fake/new && mv /run/fake/new /run/fake/dnsmasq")
 	}
-	starts := func() int { return strings.Count(h.sh(t, "cat /run/fake/started 2>/dev/null || :"), "\n") }
+	started := func() []string { return strings.Fields(h.sh(t, "cat /run/fake/started 2>/dev/null || :")) }
+	starts := func() int { return len(started()) }
 	h.sh(t, "mkdir /run/fake && ln -s \"$(command -v dnsmasq)\" /run/fake/dnsmasq")
 	args := startArgs(frozen(t, "--name", "web", "--dhcp", "dnsmasq")...)
 	path := lab.Run{Env: []string{"PATH=/run/fake:" + os.Getenv("PATH")}}
@@ -193,10 +205,6 @@ func TestDnsmasqThatDoesNotServe(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(5 * time.Second) // that nothing happens can only be waited for
-	if n := starts(); n != effortMost {
-		t.Errorf("started %d times, want a pause after %d", n, effortMost)
-	}
 	fake("trap exit TERM; while :; do sleep 0.1; done")
 	lab.Eventually(t, patience, func() error {
 		if starts() == effortMost {
@@ -204,6 +212,9 @@ func TestDnsmasqThatDoesNotServe(t *testing.T) {
 		}
 		return nil
 	})
+	if pause := nanoseconds(t, started()[effortMost]) - nanoseconds(t, started()[effortMost-1]); pause < 5*time.Second {
+		t.Errorf("started again %v after the %dth time, without a pause", pause, effortMost)
+	}
 	h.must(t, "adopt", "web")
 	if logs := h.must(t, "logs", "--supervisor", "web"); !strings.Contains(logs, "another supervisor takes over") {
 		t.Errorf("the supervisor did not leave by itself:\n%s", logs)
