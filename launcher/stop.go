@@ -219,13 +219,34 @@ func waitFor(ctx context.Context, h *process.Handle, limit time.Duration) error 
 	return h.Wait(ctx)
 }
 
-// StopAll stops VMs side by side and joins what failed. Others that it finds
+// StopEach stops VMs side by side and joins what failed. Others that it finds
 // without a supervisor get one.
-func (l *Launcher) StopAll(ctx context.Context, names []string, o StopOptions) error {
+func (l *Launcher) StopEach(ctx context.Context, names []string, o StopOptions) error {
+	return l.stopEach(names, o, func(name string, o StopOptions) error { return l.Stop(ctx, name, o) })
+}
+
+// StopAll stops every VM, and removes the records of those that failed. One that
+// ends by itself meanwhile is no failure.
+func (l *Launcher) StopAll(ctx context.Context, o StopOptions) error {
+	names, err := l.Names()
+	if err != nil {
+		return err
+	}
+	return l.stopEach(names, o, func(name string, o StopOptions) error {
+		err := l.Stop(ctx, name, o)
+		if KindOf(err) == KindNotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// stopEach stops VMs side by side, as one crowd.
+func (l *Launcher) stopEach(names []string, o StopOptions, stop func(name string, o StopOptions) error) error {
 	defer l.tend()
 	o.crowd = l.gather(len(names))
 	defer o.crowd.disperse()
-	return sideBySide(names, func(name string) error { return l.Stop(ctx, name, o) })
+	return sideBySide(names, func(name string) error { return stop(name, o) })
 }
 
 // sideBySide does something with each VM, all at once, and joins what failed.

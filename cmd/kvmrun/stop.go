@@ -37,18 +37,16 @@ side. The record of a VM that failed is removed.`,
 			if err != nil {
 				return err
 			}
-			if all {
-				if names, err = l.Names(); err != nil {
-					return err
-				}
-			}
-			if len(names) > 0 {
-				defer a.busy("stopping %s", strings.Join(names, ", "))()
-			}
-			return l.StopAll(c.Context(), names, launcher.StopOptions{
+			o := launcher.StopOptions{
 				Timeout: timeout, Force: force,
 				Note: func(note string) { a.say("%s", note) },
-			})
+			}
+			if all {
+				defer a.busy("stopping every VM")()
+				return l.StopAll(c.Context(), o)
+			}
+			defer a.busy("stopping %s", strings.Join(names, ", "))()
+			return l.StopEach(c.Context(), names, o)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "stop every VM")
