@@ -67,7 +67,7 @@ func (l *Launcher) replace(ctx context.Context, name string) error {
 	case vm.State == Failed && vm.Details.Leftover == "":
 		return fail(KindEnded, "see kvmrun logs "+name, "the VM has ended: %s", vm.Reason)
 	case vm.State == Starting && vm.Supervised:
-		if err := l.Wait(ctx, name, WaitRunning); err != nil {
+		if _, err := l.WaitFor(ctx, vm.VM, WaitRunning); err != nil {
 			return err
 		}
 		if vm, err = l.lookFor(dir, vm.UUID); err != nil {

@@ -1,170 +1,246 @@
 package launcher
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"io/fs"
-	"os"
-	"regexp"
+	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"kvmrun/launcher/vmdir"
 )
 
-// Condition is something about a VM that can be waited for.
-type Condition struct {
-	text    string
-	console *regexp.Regexp
+// Waited is what came of a wait for a VM.
+type Waited struct {
+	Name       string `json:"name"`
+	UUID       string `json:"uuid,omitempty"`
+	Conditions []Met  `json:"conditions"`
+	Error      *Error `json:"error,omitempty"` // nil: all are met
 }
 
-// The conditions that need no parameter.
-var (
-	WaitNone    = Condition{text: "none"}    // a supervisor has the VM
-	WaitRunning = Condition{text: "running"} // QEMU runs, the network stands
-	WaitNet     = Condition{text: "net"}     // the guest answers at its address
-)
+// Met is a condition and whether it was met.
+type Met struct {
+	For string    `json:"for"`
+	At  time.Time `json:"at,omitzero"` // since when it is so, or when that was seen; zero if it was not
+}
 
-const consolePrefix = "console:"
-
-// ParseCondition reads none, running, net or console:REGEX, where REGEX is in
-// the syntax of Go's package regexp and is matched against the console's lines.
-func ParseCondition(text string) (Condition, error) {
-	if pattern, ok := strings.CutPrefix(text, consolePrefix); ok {
-		re, err := regexp.Compile("(?m)" + pattern)
-		if err != nil || pattern == "" {
-			return Condition{}, fail(KindUsage, "see https://pkg.go.dev/regexp/syntax", "--wait %s: not a regular expression", text)
-		}
-		return Condition{text: text, console: re}, nil
+// WaitEach waits for VMs side by side, until each has met all conditions, at whatever
+// time. The first that fails ends it. What came of each is in the order of the names.
+func (l *Launcher) WaitEach(ctx context.Context, names []string, conditions []Condition) ([]Waited, error) {
+	together, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	all := make([]Waited, len(names))
+	errs := make([]error, len(names))
+	var vms sync.WaitGroup
+	for i, name := range names {
+		vms.Go(func() {
+			if all[i], errs[i] = l.WaitFor(together, VM{Name: name}, conditions...); errs[i] != nil {
+				giveUp()
+			}
+		})
 	}
-	for _, c := range []Condition{WaitNone, WaitRunning, WaitNet} {
-		if c.text == text {
-			return c, nil
+	vms.Wait()
+	for i, err := range errs {
+		if KindOf(err) == KindCanceled && ctx.Err() == nil {
+			errs[i], all[i].Error = nil, fail(KindCanceled, "", "another VM's wait has failed first")
 		}
 	}
-	return Condition{}, fail(KindUsage, "choose one of none, running, net, console:REGEX", "--wait has no choice %q", text)
+	return all, errors.Join(errs...)
 }
 
-// String is the condition as ParseCondition reads it.
-func (c Condition) String() string { return c.text }
-
-// Is tells whether two conditions are the same.
-func (c Condition) Is(other Condition) bool { return c.text == other.text }
-
-// Wait returns when the condition is met by the VM that has the name now. It fails
-// with KindEnded if the VM ends before, and with KindTimeout or KindCanceled when
-// the context ends.
-func (l *Launcher) Wait(ctx context.Context, name string, c Condition) error {
-	return l.WaitFor(ctx, VM{Name: name}, c)
+// WaitFor returns when the VM with vm's name and UUID has met all conditions; another
+// that has its name by now means that it has ended. Without a UUID it is whichever has
+// the name now. It fails with KindEnded if the VM ends before, and with KindTimeout or
+// KindCanceled when the context ends. If the end itself is waited for, and it was not
+// as it should be, that is an error as HowEnded's.
+func (l *Launcher) WaitFor(ctx context.Context, vm VM, conditions ...Condition) (Waited, error) {
+	w := newWait(vm, conditions)
+	err := during("wait for "+describe(conditions)+" of "+printableName(vm.Name), w.run(ctx, l))
+	return w.outcome(err), err
 }
 
-// WaitFor is Wait for the VM with vm's name and UUID: another that has its name by
-// now means that it has ended.
-func (l *Launcher) WaitFor(ctx context.Context, vm VM, c Condition) error {
-	op := "wait for " + c.text + " of " + printableName(vm.Name)
-	dir, err := l.dir(vm.Name)
+// wait is one wait for one VM.
+type wait struct {
+	vm         VM // its name, and its UUID as soon as that is known
+	conditions []Condition
+	met        []time.Time // when each was; zero if it was not
+	searches   []*search   // for those about the console
+	console    console
+
+	asked  []bool
+	asking sync.WaitGroup
+	nudge  chan struct{} // tells that an answer has come
+	mu     sync.Mutex    // for what follows
+	yes    []time.Time   // when each was answered
+	why    []error       // why each was not
+}
+
+func newWait(vm VM, conditions []Condition) *wait {
+	n := len(conditions)
+	w := &wait{
+		vm: vm, conditions: conditions, met: make([]time.Time, n), searches: make([]*search, n),
+		asked: make([]bool, n), nudge: make(chan struct{}, 1), yes: make([]time.Time, n), why: make([]error, n),
+	}
+	for i, c := range conditions {
+		if c.console != nil {
+			w.searches[i] = &search{pattern: c.console}
+		}
+	}
+	return w
+}
+
+func (w *wait) run(ctx context.Context, l *Launcher) error {
+	dir, err := l.dir(w.vm.Name)
 	if err != nil {
-		return during(op, err)
+		return err
 	}
-	met := c.metBy
-	if c.console != nil {
-		log, err := os.Open(dir.File(vmdir.ConsoleLog))
-		if err != nil {
-			return during(op, ended(dir, err))
-		}
-		defer func() { _ = log.Close() }()
-		met = (&search{log: log, pattern: c.console}).metBy
-	}
-	err = l.watch(ctx, dir, vm.UUID, met)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fail(KindTimeout, "see kvmrun logs "+vm.Name, "the condition was not met in time")
-	}
-	return during(op, err)
-}
-
-// metBy is for the conditions that stand in the VM's state.
-func (c Condition) metBy(vm *Details) (bool, error) {
+	w.console.path = dir.File(vmdir.ConsoleLog)
+	defer w.console.close()
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err = l.watchBeside(ctx, dir, w.vm.UUID, w.nudge, func(vm *Details) (bool, error) { return w.look(asking, vm) })
+	cancel()
+	w.asking.Wait()
 	switch {
-	case vm == nil:
-		return false, nil
-	case c.Is(WaitNet):
-		return !vm.Reachable.IsZero(), nil
-	case c.Is(WaitRunning):
-		return vm.State == Running || vm.State == Paused, nil
-	}
-	return true, nil
-}
-
-// search looks for a pattern in what a growing file has gained since the last
-// look, and a little before.
-type search struct {
-	log     *os.File
-	pattern *regexp.Regexp
-	window  []byte
-}
-
-// maxWindow is how far back a match may begin, in bytes.
-const maxWindow = 64 << 10
-
-func (s *search) metBy(*Details) (bool, error) { return s.met() }
-
-func (s *search) met() (bool, error) {
-	chunk := make([]byte, maxWindow)
-	for {
-		n, err := s.log.Read(chunk)
-		s.window = append(s.window, bytes.ReplaceAll(chunk[:n], []byte("\r"), nil)...)
-		if s.pattern.Match(s.window) {
-			return true, nil
-		}
-		if over := len(s.window) - maxWindow; over > 0 {
-			s.window = s.window[over:]
-		}
-		if errors.Is(err, io.EOF) || n == 0 {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-}
-
-// HowEnded is nil if the VM with vm's name and UUID ended as it should, and says
-// why if not.
-func (l *Launcher) HowEnded(vm VM) error {
-	now, err := l.lookMended(context.Background(), l.root.Dir(vm.Name), vm.UUID)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return during("end of "+printableName(vm.Name), err)
-	case now.State == Failed || now.State == Dead:
-		return fail(KindQEMU, "see kvmrun logs --qemu "+vm.Name, "%s has ended: %s", vm.Name, now.Reason)
-	}
-	return nil
-}
-
-// over tells whether the VM has ended, as a KindEnded error.
-func (l *Launcher) over(dir vmdir.Dir) error {
-	vm, err := l.look(dir)
-	if err != nil {
-		return ended(dir, err)
-	}
-	return vm.over()
-}
-
-// over tells whether the VM has ended, as a KindEnded error.
-func (vm *VM) over() error {
-	if vm.State == Failed || vm.State == Dead {
-		return fail(KindEnded, "see kvmrun logs "+vm.Name, "the VM has ended: %s", vm.Reason)
-	}
-	return nil
-}
-
-// ended makes a KindEnded error of a folder's being gone.
-func ended(dir vmdir.Dir, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail(KindEnded, "start it again", "VM %s has ended", dir.Name)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fail(KindTimeout, "see kvmrun logs "+w.vm.Name, "not so in time: %s", w.unmet())
+	case KindOf(err) == KindEnded && w.onlyEndIsLeft():
+		w.meet(func(c Condition) bool { return c.Is(WaitExit) }, time.Now())
+		return l.HowEnded(w.vm)
 	}
 	return err
+}
+
+// look takes what is new about the VM, and tells whether all conditions are met.
+func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
+	if vm != nil {
+		w.vm.UUID = vm.UUID
+		w.readRecord(vm)
+		w.ask(ctx, vm)
+	}
+	w.takeAnswers()
+	if w.all() {
+		return true, nil
+	}
+	if err := w.console.read(w.hear); err != nil {
+		return false, err
+	}
+	return w.all(), nil
+}
+
+// readRecord looks for the conditions that stand in the VM's record.
+func (w *wait) readRecord(vm *Details) {
+	for i, c := range w.conditions {
+		switch {
+		case !w.met[i].IsZero():
+		case c.Is(WaitNone):
+			w.met[i] = time.Now()
+		case c.Is(WaitRunning) && (vm.State == Running || vm.State == Paused):
+			w.met[i] = vm.Started
+			setDefault(&w.met[i], time.Now()) // its supervisor was killed before it could say
+		case c.Is(WaitNet):
+			w.met[i] = vm.Reachable
+		}
+	}
+}
+
+// hear looks in what the console has said for the first time.
+func (w *wait) hear(text []byte) {
+	for i, s := range w.searches {
+		if s != nil && w.met[i].IsZero() && s.take(text) {
+			w.met[i] = time.Now()
+		}
+	}
+}
+
+// ask has those asked who can be by now.
+func (w *wait) ask(ctx context.Context, vm *Details) {
+	for i, c := range w.conditions {
+		if c.ask == nil || w.asked[i] || !c.begins(vm) {
+			continue
+		}
+		w.asked[i] = true
+		w.asking.Go(func() { w.answer(i, c.ask(ctx, vm)) })
+	}
+}
+
+// answer notes what came of asking.
+func (w *wait) answer(i int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.why[i] = err; err == nil {
+		w.yes[i] = time.Now()
+	}
+	select {
+	case w.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (w *wait) takeAnswers() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, at := range w.yes {
+		if w.met[i].IsZero() {
+			w.met[i] = at
+		}
+	}
+}
+
+// all tells whether all conditions are met.
+func (w *wait) all() bool {
+	for _, at := range w.met {
+		if at.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// onlyEndIsLeft tells whether the VM's end is all that was still waited for.
+func (w *wait) onlyEndIsLeft() bool {
+	for i, c := range w.conditions {
+		if w.met[i].IsZero() && !c.Is(WaitExit) {
+			return false
+		}
+	}
+	return !w.all()
+}
+
+// meet notes that conditions are met.
+func (w *wait) meet(these func(Condition) bool, at time.Time) {
+	for i, c := range w.conditions {
+		if these(c) {
+			w.met[i] = at
+		}
+	}
+}
+
+// unmet lists what is not so, with the reason where one is known.
+func (w *wait) unmet() string {
+	var list []string
+	for i, c := range w.conditions {
+		switch {
+		case !w.met[i].IsZero():
+		case w.why[i] != nil:
+			list = append(list, fmt.Sprintf("%s (%v)", c, w.why[i]))
+		default:
+			list = append(list, c.text)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// outcome is what came of it all.
+func (w *wait) outcome(err error) Waited {
+	out := Waited{Name: w.vm.Name, UUID: w.vm.UUID, Conditions: make([]Met, len(w.conditions))}
+	for i, c := range w.conditions {
+		out.Conditions[i] = Met{For: c.text}
+		if !w.met[i].IsZero() {
+			out.Conditions[i].At = w.met[i].UTC()
+		}
+	}
+	errors.As(err, &out.Error)
+	return out
 }

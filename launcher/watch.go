@@ -19,6 +19,13 @@ import (
 //
 // A fault of the record that a supervisor mends is not the VM's end: see view.look.
 func (l *Launcher) watch(ctx context.Context, dir vmdir.Dir, uuid string, met func(*Details) (bool, error)) error {
+	return l.watchBeside(ctx, dir, uuid, nil, met)
+}
+
+// watchBeside is watch for who has other news of the VM, too: met is also called
+// when a nudge comes.
+func (l *Launcher) watchBeside(ctx context.Context, dir vmdir.Dir, uuid string, nudge <-chan struct{},
+	met func(*Details) (bool, error)) error {
 	changes, stop, err := dir.Changes()
 	if err != nil {
 		return ended(dir, err)
@@ -37,6 +44,7 @@ func (l *Launcher) watch(ctx context.Context, dir vmdir.Dir, uuid string, met fu
 		}
 		select {
 		case <-changes:
+		case <-nudge:
 		case <-v.gone:
 			v.gone = nil
 		case <-time.After(v.pause()):

@@ -49,7 +49,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 	root.SetErr(a.err)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		startCommand(a), listCommand(a), inspectCommand(a), stopCommand(a), resumeCommand(a),
+		startCommand(a), listCommand(a), inspectCommand(a), waitCommand(a), stopCommand(a), resumeCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
 		hostCommand(a), netCommand(a), versionCommand(a),

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -63,7 +64,7 @@ func oneName(_ *cobra.Command, given []string) error {
 
 // mayBeEmpty are the flags for which an empty value means something, or is
 // refused with a better message than noneEmpty's.
-var mayBeEmpty = map[string]bool{"append": true, "name": true, "ip": true, "subnet": true, "gateway": true, "mac": true, "memory": true}
+var mayBeEmpty = map[string]bool{"append": true, "disk": true, "name": true, "ip": true, "subnet": true, "gateway": true, "mac": true, "memory": true}
 
 // noneEmpty refuses a flag that is given and says nothing, as a variable does
 // that nobody set.
@@ -86,7 +87,7 @@ func ownWords(completion *cobra.Command) {
 
 func empty(v pflag.Value) bool {
 	if list, ok := v.(pflag.SliceValue); ok {
-		return len(list.GetSlice()) == 0
+		return len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")
 	}
 	return v.String() == ""
 }

@@ -83,7 +83,7 @@ func TestExamplesParse(t *testing.T) {
 func TestHelpNamesTheStatuses(t *testing.T) {
 	for command, want := range map[string]string{
 		"stop": "3 5 12 13 130", "gc": "5 12 13 130", "adopt": "3 4 5 12 13 14 130",
-		"list": "5 13", "resume": "3 5 11 12 13 14 130", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
+		"list": "5 13", "resume": "3 5 11 12 13 14 130", "wait": "3 5 11 12 13 14 130", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
 		"logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 13 15", "net explain": "3 5 13 17 130",
 	} {
 		found, _, err := newApp().command().Find(strings.Fields(command))
@@ -161,7 +161,8 @@ func TestCompletionOffersChoicesAndNames(t *testing.T) {
 		want string
 	}{
 		{[]string{"start", "--machine", ""}, "microvm"},
-		{[]string{"start", "--wait", ""}, "net"},
+		{[]string{"start", "--wait", ""}, "none"},
+		{[]string{"wait", "web", "--for", ""}, "port:"},
 		{[]string{"stop", ""}, "web"},
 		{[]string{"inspect", ""}, "web"},
 		{[]string{""}, "start"},

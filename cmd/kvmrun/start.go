@@ -36,7 +36,8 @@ type startFlags struct {
 	ephemeral bool
 	runAs     string
 
-	wait       string
+	wait       []string
+	waits      []launcher.Condition // wait, read
 	timeout    time.Duration
 	foreground bool
 	dryRun     bool
@@ -132,7 +133,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.BoolVar(&s.AllowBacking, "allow-backing", false, "follow an image's backing file out of the image's folder")
 	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
 	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
-	flags.StringVar(&f.wait, "wait", launcher.WaitRunning.String(), "return when: none|running|net|console:REGEX")
+	flags.StringArrayVar(&f.wait, "wait", []string{launcher.WaitRunning.String()}, "return when (repeatable; see kvmrun wait): none|"+conditionChoices)
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long to wait")
 	flags.BoolVar(&f.foreground, "foreground", false, "stay, show the console; Ctrl-C stops the VM")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing; print a script that does the same by hand")
@@ -141,11 +142,12 @@ func (f *startFlags) register(c *cobra.Command) {
 		"proxy-arp": {"exact", "interface", "off"}, "net-form": {"auto", "net", "netdev"},
 		"dhcp": {"builtin", "dnsmasq", "off"}, "machine": {"q35", "pc", "microvm"},
 		"accel": {"auto", "kvm", "tcg"}, "format": {"qcow2", "raw"},
-		"wait": {"none", "running", "net", "console:"}, "model": {"virtio-net-pci", "e1000", "rtl8139"},
+		"model": {"virtio-net-pci", "e1000", "rtl8139"},
 	}
 	for flag, values := range choices {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
+	completeConditions(c, "wait", "none")
 }
 
 // complete turns the flags into a Spec.
@@ -177,6 +179,12 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	}
 	if f.timeout <= 0 {
 		return usage(c, errors.New("--timeout must be above 0"))
+	}
+	if f.waits, err = launcher.ParseConditions(f.wait); err != nil {
+		return fmt.Errorf("--wait: %w", err)
+	}
+	if f.foreground && slices.ContainsFunc(f.waits, launcher.WaitExit.Is) {
+		return usage(c, errors.New("--foreground stays until the VM has ended: leave --wait exit out"))
 	}
 	s.Network.ProxyARP = netplumb.ProxyARP(f.proxyARP)
 	s.Network.Form = qemu.NetForm(f.netForm)
@@ -234,10 +242,6 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	if err != nil {
 		return err
 	}
-	condition, err := launcher.ParseCondition(f.wait)
-	if err != nil {
-		return err
-	}
 	if f.dryRun {
 		return a.dryRun(l, f)
 	}
@@ -245,16 +249,14 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 	defer cancel()
 	keepWriting()
 	vm, err := l.Start(limited, f.spec, launcher.StartOptions{
-		Detach: condition.Is(launcher.WaitNone) && !f.foreground,
+		Detach: f.waits[0].Is(launcher.WaitNone) && !f.foreground,
 		Note:   a.note,
 	})
 	if err != nil {
 		return err
 	}
-	if !condition.Is(launcher.WaitNone) && !condition.Is(launcher.WaitRunning) {
-		if err := a.waitOrStop(limited, l, vm, condition); err != nil {
-			return err
-		}
+	if err := a.waitOrStop(limited, l, vm, f.waits); err != nil {
+		return err
 	}
 	if err := a.printStarted(l, vm, f); err != nil {
 		// Nobody knows of the VM.
@@ -277,11 +279,17 @@ func (a *app) endNow(l *launcher.Launcher, vm launcher.VM) error {
 
 func (a *app) note(note string) { a.say("%s", note) }
 
-// waitOrStop waits for the condition. A VM that does not meet it is stopped
-// again; its record stays, so that its logs can be read.
-func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, vm launcher.VM, condition launcher.Condition) error {
-	done := a.busy("%s: waiting for %s", vm.Name, condition)
-	err := l.WaitFor(ctx, vm, condition)
+// waitOrStop waits for the conditions that Start has not seen to. A VM that does not
+// meet them is stopped again; its record stays, so that its logs can be read.
+func (a *app) waitOrStop(ctx context.Context, l *launcher.Launcher, vm launcher.VM, conditions []launcher.Condition) error {
+	conditions = slices.DeleteFunc(slices.Clone(conditions), func(c launcher.Condition) bool {
+		return c.Is(launcher.WaitNone) || c.Is(launcher.WaitRunning)
+	})
+	if len(conditions) == 0 {
+		return nil
+	}
+	done := a.busy("%s: waiting", vm.Name)
+	_, err := l.WaitFor(ctx, vm, conditions...)
 	done()
 	switch launcher.KindOf(err) {
 	case launcher.KindEnded:

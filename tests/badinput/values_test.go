@@ -19,13 +19,15 @@ func TestNames(t *testing.T) {
 		cases = append(cases, refusal{name, []string{disk, "--name=" + text}, exitUsage, []string{"name", "letters, digits"}})
 	}
 	h.refuseStart(t, cases)
-	for _, command := range []string{"stop", "resume", "adopt", "inspect", "logs", "console", "qmp", "events"} {
+	for _, command := range []string{"stop", "resume", "wait", "adopt", "inspect", "logs", "console", "qmp", "events"} {
 		args := func(name string) []string {
-			all := []string{command, "--", name}
-			if command == "qmp" {
-				all = append(all, "query-status")
+			switch command {
+			case "qmp":
+				return []string{command, "--", name, "query-status"}
+			case "wait":
+				return []string{command, "--for", "net", "--", name}
 			}
-			return all
+			return []string{command, "--", name}
 		}
 		h.refuse(t, refusal{command + " of no VM", args("web"), exitNotFound, []string{"web", "kvmrun list"}})
 		h.refuse(t, refusal{command + " of a path", args("../leases"), exitUsage, []string{"../leases"}})
@@ -52,6 +54,14 @@ func TestCommandLines(t *testing.T) {
 		{"stop of a name and all", []string{"stop", "web", "--all"}, exitUsage, []string{"--all"}},
 		{"arguments that are no object", []string{"qmp", "web", "stop", "[]"}, exitUsage, []string{"JSON object"}},
 		{"logs of two", []string{"logs", "--qemu", "--supervisor", "web"}, exitUsage, []string{"--qemu"}},
+		{"wait for nothing", []string{"wait", "web"}, exitUsage, []string{"--for"}},
+		{"wait for none", []string{"wait", "web", "--for", "none"}, exitUsage, []string{"--for none"}},
+		{"wait for what there is not", []string{"wait", "web", "--for", "net", "--for", "later"}, exitUsage, []string{"--for", "later", "port:N"}},
+		{"wait for no port", []string{"wait", "web", "--for", "port:99999"}, exitUsage, []string{"--for", "port:99999"}},
+		{"wait for no expression", []string{"wait", "web", "--for", "console:("}, exitUsage, []string{"--for", "console:("}},
+		{"wait for no time", []string{"wait", "web", "--for", "net", "--timeout", "0"}, exitUsage, []string{"--timeout"}},
+		{"start that waits for something and nothing", []string{"start", "--wait", "net", "--wait", "none"}, exitUsage, []string{"--wait", "none"}},
+		{"start that stays until the end, twice", []string{"start", "--foreground", "--wait", "exit"}, exitUsage, []string{"--wait exit"}},
 		{"stop with a time that is none", []string{"stop", "--timeout", "soon", "web"}, exitUsage, []string{"soon"}},
 	} {
 		h.refuse(t, c)
@@ -74,7 +84,7 @@ func TestHardware(t *testing.T) {
 		"--model":     {"virtio-net-pci,romfile=/etc/passwd", "a b", "../e1000", "-e1000", "e1000\n"},
 		"--mtu":       {"-1", "1", "575", "65522", "x"},
 		"--run-as":    {"0", "root", "-1", "1000:0", "1000:", ":1000", "4294967295", "99999999999", "1000:1000:1000"},
-		"--wait":      {"ready", "", "console:", "console:(", "Running", "running,net"},
+		"--wait":      {"ready", "", "console:", "console:(", "Running", "running,net", "port:0", "port:65536", "port:http"},
 		"--timeout":   {"0", "-1s", "soon", "", "5"},
 	} {
 		for _, value := range values {
