@@ -23,6 +23,9 @@ type Options struct {
 	// AllowBacking follows the names of backing files wherever they lead.
 	// Without it they must lie in the image's own folder or below.
 	AllowBacking bool
+	// Foreign also opens, if ReadOnly is set, an image that has to be converted
+	// (see Convertible). It has a VirtualSize of 0 then, and is the whole chain.
+	Foreign bool
 }
 
 // Layer is one open file of a chain.
@@ -132,7 +135,11 @@ func (c *Chain) Close() error {
 // openTop opens the image itself and returns the folder that it really lies in.
 func (c *Chain) openTop(n *node, o Options) (string, error) {
 	defer n.close()
-	if err := c.add(n, o.Format, !o.ReadOnly); err != nil {
+	look := examine
+	if o.Foreign && o.ReadOnly {
+		look = examineAny
+	}
+	if err := c.add(n, o.Format, !o.ReadOnly, look); err != nil {
 		return "", err
 	}
 	return n.folder()
@@ -175,7 +182,7 @@ func (c *Chain) openNext(folder string) error {
 	if err := c.admit(n, folder); err != nil {
 		return fail("", "is refused", err)
 	}
-	err = c.add(n, format, false)
+	err = c.add(n, format, false, examine)
 	if errors.Is(err, ErrFormat) && above.Info.BackingFormat == "" {
 		return fail("state the format with: qemu-img rebase -u -F FORMAT -b NAME",
 			"is of a format that the header does not state", err)
@@ -187,12 +194,12 @@ func (c *Chain) openNext(folder string) error {
 }
 
 // add opens what was located and appends it as the lowest layer.
-func (c *Chain) add(n *node, asked Format, write bool) error {
+func (c *Chain) add(n *node, asked Format, write bool, look examiner) error {
 	f, err := n.open(write)
 	if err != nil {
 		return err
 	}
-	info, err := n.inspect(f, asked)
+	info, err := n.inspect(f, asked, look)
 	if err != nil {
 		_ = f.Close()
 		return err

@@ -81,7 +81,7 @@ func Inspect(path string, asked Format) (Info, error) {
 		return Info{}, err
 	}
 	defer func() { _ = f.Close() }()
-	return n.inspect(f, asked)
+	return n.inspect(f, asked, examine)
 }
 
 // examine is the part of an inspection that knows bytes alone: r has size

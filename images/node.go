@@ -103,14 +103,17 @@ func (n *node) open(write bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), n.path), nil
 }
 
+// examiner is examine, or examineAny.
+type examiner func(path string, r io.ReaderAt, size int64, device bool, asked Format) (Info, error)
+
 // inspect examines the opened file.
-func (n *node) inspect(f *os.File, asked Format) (Info, error) {
+func (n *node) inspect(f *os.File, asked Format, look examiner) (Info, error) {
 	// lseek(2) knows the size of block devices, which stat(2) does not.
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return Info{}, readFailed(n.path, err)
 	}
-	info, err := examine(n.path, f, size, n.device(), asked)
+	info, err := look(n.path, f, size, n.device(), asked)
 	if err != nil {
 		return Info{}, err
 	}

@@ -109,7 +109,7 @@ func TestExchangedFile(t *testing.T) {
 	f, err := n.open(true)
 	must(t, err)
 	defer func() { _ = f.Close() }()
-	if info, err := n.inspect(f, ""); err != nil || info.Format != QCOW2 {
+	if info, err := n.inspect(f, "", examine); err != nil || info.Format != QCOW2 {
 		t.Errorf("examined another file: %+v, %v", info, err)
 	}
 }

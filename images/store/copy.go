@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// chunk is how much is read at once, in bytes.
+const chunk = 1 << 20
+
+// zeros is what a hole reads as.
+var zeros [chunk]byte
+
+// reader reads a file from end to end, without its holes, and takes its SHA-256.
+type reader struct {
+	ctx      context.Context
+	from     *os.File
+	size     int64
+	to       *os.File // where it goes; nil for nowhere
+	progress func(done, total int64)
+
+	hash hash.Hash
+	buf  []byte
+}
+
+// copyFile copies a file of so many bytes into an empty one. Holes stay holes, and
+// where the file system can, both share what they have (FICLONE, ioctl_ficlone(2)).
+// It returns the SHA-256 of what is in the copy.
+func copyFile(ctx context.Context, to, from *os.File, size int64, progress func(done, total int64)) (Digest, error) {
+	r := &reader{ctx: ctx, from: from, size: size, to: to, progress: progress}
+	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+		r.from, r.to = to, nil
+		return r.run()
+	}
+	if err := to.Truncate(size); err != nil {
+		return "", err
+	}
+	return r.run()
+}
+
+// hashFile returns the SHA-256 of a file of so many bytes.
+func hashFile(ctx context.Context, f *os.File, size int64, progress func(done, total int64)) (Digest, error) {
+	r := &reader{ctx: ctx, from: f, size: size, progress: progress}
+	return r.run()
+}
+
+func (r *reader) run() (Digest, error) {
+	r.hash, r.buf = sha256.New(), make([]byte, chunk)
+	for at := int64(0); at < r.size; {
+		data, end, err := extent(r.from, at, r.size)
+		if err == nil {
+			err = r.hole(at, data)
+		}
+		if err == nil {
+			err = r.data(data, end)
+		}
+		if err != nil {
+			return "", err
+		}
+		at = end
+	}
+	return digestOf(r.hash), nil
+}
+
+// hole takes note of zeros.
+func (r *reader) hole(at, end int64) error {
+	for at < end {
+		n := min(end-at, chunk)
+		_, _ = r.hash.Write(zeros[:n])
+		at += n
+		if err := r.tell(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// data takes note of what is there, and copies it.
+func (r *reader) data(at, end int64) error {
+	for at < end {
+		part := r.buf[:min(end-at, chunk)]
+		n, err := r.from.ReadAt(part, at)
+		if n < len(part) {
+			if err == nil || errors.Is(err, io.EOF) {
+				return errShrunk
+			}
+			return err
+		}
+		_, _ = r.hash.Write(part)
+		if r.to != nil {
+			if _, err := r.to.WriteAt(part, at); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+		if err := r.tell(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errShrunk says that a file ends before it should.
+var errShrunk = fmt.Errorf("it became shorter while it was read: %w", ErrChanged)
+
+// tell reports how far it is, and whether to go on.
+func (r *reader) tell(done int64) error {
+	if r.progress != nil {
+		r.progress(done, r.size)
+	}
+	return r.ctx.Err()
+}
+
+// extent finds the next bytes that are more than a hole, from a place on
+// (SEEK_DATA and SEEK_HOLE, lseek(2)). A file system that knows none has data all
+// over. A hole up to the end is an empty extent there.
+func extent(f *os.File, at, size int64) (from, to int64, err error) {
+	from, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case err != nil, from < at:
+		return at, size, nil
+	}
+	to, err = unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
+	if err != nil || to <= from {
+		to = size
+	}
+	return min(from, size), min(to, size), nil
+}
