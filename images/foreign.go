@@ -153,6 +153,8 @@ func (d descriptor) check() *Error {
 	switch {
 	case d.parent:
 		return vmdkDelta()
+	case d.createType == "":
+		return severalFiles("its descriptor does not say that it is a disk by itself")
 	case !strings.EqualFold(d.createType, "monolithicSparse") && !strings.EqualFold(d.createType, "streamOptimized"):
 		return severalFiles("it is of the kind %s, not of monolithicSparse or streamOptimized, which are one file", quote(d.createType))
 	case d.extents != 1:

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"kvmrun/images"
+	"kvmrun/images/store"
 	"kvmrun/netplumb"
 )
 
@@ -21,7 +22,7 @@ type Kind string
 const (
 	KindInternal   Kind = "internal"   // none of the others
 	KindUsage      Kind = "usage"      // a value that cannot be meant
-	KindNotFound   Kind = "not-found"  // no VM of that name
+	KindNotFound   Kind = "not-found"  // no VM or image of that name
 	KindExists     Kind = "exists"     // the name is taken
 	KindPermission Kind = "permission" // not root, or a file that root may not use
 	KindHost       Kind = "host"       // the host lacks something: QEMU, /dev/net/tun, KVM
@@ -144,13 +145,7 @@ func classify(err error) Kind {
 	var image *images.Error
 	switch {
 	case errors.As(err, &image):
-		if errors.Is(err, images.ErrPermission) {
-			return KindPermission
-		}
-		if errors.Is(err, images.ErrInUse) {
-			return KindImageInUse
-		}
-		return KindImage
+		return classifyImage(err)
 	case errors.Is(err, context.Canceled):
 		return KindCanceled
 	case errors.Is(err, context.DeadlineExceeded):
@@ -172,6 +167,25 @@ func classify(err error) Kind {
 		return KindPermission
 	}
 	return KindInternal
+}
+
+// imageKinds sort what is wrong with an image, if it is not the image itself.
+var imageKinds = []struct {
+	is   error
+	kind Kind
+}{
+	{images.ErrPermission, KindPermission}, {images.ErrInUse, KindImageInUse},
+	{store.ErrNoImage, KindNotFound}, {store.ErrExists, KindExists}, {store.ErrName, KindUsage},
+	{store.ErrRecord, KindStorage}, {store.ErrNoConverter, KindHost},
+}
+
+func classifyImage(err error) Kind {
+	for _, k := range imageKinds {
+		if errors.Is(err, k.is) {
+			return k.kind
+		}
+	}
+	return KindImage
 }
 
 // errorText is an Error on its way from the supervisor to whoever waits.

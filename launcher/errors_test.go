@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"kvmrun/images"
+	"kvmrun/images/store"
 	"kvmrun/netplumb"
 )
 
@@ -31,6 +32,12 @@ func TestKindOf(t *testing.T) {
 		"image":             {&images.Error{Kind: images.ErrEmpty}, KindImage},
 		"image, permission": {&images.Error{Kind: images.ErrPermission}, KindPermission},
 		"image in use":      {&images.Error{Kind: images.ErrInUse}, KindImageInUse},
+		"no such image":     {&images.Error{Kind: store.ErrNoImage}, KindNotFound},
+		"image exists":      {&images.Error{Kind: store.ErrExists}, KindExists},
+		"image name":        {&images.Error{Kind: store.ErrName}, KindUsage},
+		"image record":      {&images.Error{Kind: store.ErrRecord}, KindStorage},
+		"no qemu-img":       {&images.Error{Kind: store.ErrNoConverter}, KindHost},
+		"image changed":     {&images.Error{Kind: store.ErrChanged}, KindImage},
 		"no tun":            {netplumb.ErrNoTun, KindHost},
 		"net permission":    {netplumb.ErrPermission, KindPermission},
 		"address":           {fmt.Errorf("x: %w", netplumb.ErrAddressInvalid), KindAddress},

@@ -17,7 +17,12 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 // CheckName tells whether a VM may have this name: 1 to 63 letters, digits,
 // dots, dashes and underscores, the first a letter or a digit. So it is one
 // path element, one shell word and one line, whatever it is used for.
-func CheckName(name string) error {
+func CheckName(name string) error { return checkNameOf("a VM", name) }
+
+// CheckImageName tells whether an image may have this name, by the same rules.
+func CheckImageName(name string) error { return checkNameOf("an image", name) }
+
+func checkNameOf(what, name string) error {
 	const advice = "use 1 to 63 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 	switch {
 	case name == "":
@@ -25,7 +30,7 @@ func CheckName(name string) error {
 	case len(name) > maxName:
 		return fail(KindUsage, advice, "the name %.20q… has %d characters", name, len(name))
 	case !validName.MatchString(name):
-		return fail(KindUsage, advice, "%q is not a name for a VM", name)
+		return fail(KindUsage, advice, "%q is not a name for %s", name, what)
 	}
 	return nil
 }

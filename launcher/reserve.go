@@ -223,14 +223,22 @@ func (l *Launcher) chooseUser(s *Spec) error {
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(s.UUID))
+	uid, err := l.freeUser(hash.Sum32())
+	if err == nil {
+		s.RunAs = Credentials{UID: uid, GID: uid}
+	}
+	return err
+}
+
+// freeUser finds a user ID that no VM has. Where to begin is drawn from a number.
+func (l *Launcher) freeUser(from uint32) (uint32, error) {
 	for n := range l.uids.Count {
-		uid := l.uids.First + (hash.Sum32()%l.uids.Count+n)%l.uids.Count
+		uid := l.uids.First + (from%l.uids.Count+n)%l.uids.Count
 		if l.root.Holder(leaseUID+strconv.FormatUint(uint64(uid), 10)) == "" {
-			s.RunAs = Credentials{UID: uid, GID: uid}
-			return nil
+			return uid, nil
 		}
 	}
-	return fail(KindHost, "give a wider range by --uids", "every user ID from %d on is taken", l.uids.First)
+	return 0, fail(KindHost, "give a wider range by --uids", "every user ID from %d on is taken", l.uids.First)
 }
 
 // maxIfName is IFNAMSIZ without the terminating zero (linux/if.h).

@@ -52,7 +52,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 		startCommand(a), listCommand(a), inspectCommand(a), waitCommand(a), stopCommand(a), resumeCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
-		hostCommand(a), netCommand(a), versionCommand(a),
+		imageCommand(a), hostCommand(a), netCommand(a), versionCommand(a),
 	)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

@@ -62,6 +62,17 @@ func oneName(_ *cobra.Command, given []string) error {
 	return fmt.Errorf("it takes the name of one VM, and got %d", len(given))
 }
 
+// oneImage is for commands on one image.
+func oneImage(_ *cobra.Command, given []string) error {
+	switch len(given) {
+	case 0:
+		return errors.New("name the image")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("it takes the name of one image, and got %d", len(given))
+}
+
 // mayBeEmpty are the flags for which an empty value means something, or is
 // refused with a better message than noneEmpty's.
 var mayBeEmpty = map[string]bool{"append": true, "disk": true, "name": true, "ip": true, "subnet": true, "gateway": true, "mac": true, "memory": true}

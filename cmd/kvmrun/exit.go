@@ -22,7 +22,7 @@ type exitStatus struct {
 var exitStatuses = []exitStatus{
 	{1, launcher.KindInternal, "something else failed"},
 	{2, launcher.KindUsage, "a flag, an argument or a value is wrong"},
-	{3, launcher.KindNotFound, "there is no such VM"},
+	{3, launcher.KindNotFound, "there is no such VM or image"},
 	{4, launcher.KindExists, "the name is taken"},
 	{5, launcher.KindPermission, "root is needed, or a file may not be used"},
 	{6, launcher.KindHost, "the host lacks something: QEMU, /dev/net/tun, KVM"},

@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"kvmrun/images"
 )
 
 // chunk is how much is read at once, in bytes.
@@ -91,7 +93,8 @@ func (r *reader) data(at, end int64) error {
 			if err == nil || errors.Is(err, io.EOF) {
 				return errShrunk
 			}
-			return err
+			return &images.Error{Kind: images.ErrRead, Detail: "reading it failed", Err: err,
+				Advice: "look at the host's kernel log for errors of its disk"}
 		}
 		_, _ = r.hash.Write(part)
 		if r.to != nil {

@@ -167,7 +167,7 @@ func asItIs(layers []copied) bool {
 // hasConverted completes a record if the same file was converted before and is
 // still there.
 func (s *Store) hasConverted(fresh *record) bool {
-	names, _ := s.list()
+	names, _ := s.Names()
 	for _, name := range names {
 		was, err := s.read(name)
 		if err != nil || was.Source.Digest != fresh.Source.Digest || was.Source.Format != fresh.Source.Format {

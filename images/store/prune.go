@@ -22,9 +22,9 @@ type Litter struct {
 // something fails; the error joins all that did.
 func (s *Store) Prune(ctx context.Context, dryRun bool) ([]Litter, error) {
 	if there, err := s.exists(); err != nil || !there {
-		return nil, err
+		return []Litter{}, err
 	}
-	var found []Litter
+	found := []Litter{}
 	err := s.abandoned(func(path string) bool {
 		found = append(found, Litter{Path: path, Size: sizeOf(path), Removed: !dryRun})
 		return !dryRun

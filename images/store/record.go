@@ -138,9 +138,9 @@ func (s *Store) forget(name string) error {
 	return sync(s.names())
 }
 
-// list returns the names that have a record, in order. What else lies there is
+// Names returns the names that have a record, in order. What else lies there is
 // somebody else's.
-func (s *Store) list() ([]string, error) {
+func (s *Store) Names() ([]string, error) {
 	entries, err := os.ReadDir(s.names())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -160,7 +160,7 @@ func (s *Store) list() ([]string, error) {
 // records are those of all names. It fails if one cannot be read, for then it is
 // not known which blob has that name.
 func (s *Store) records() ([]record, error) {
-	names, err := s.list()
+	names, err := s.Names()
 	var found []record
 	errs := []error{err}
 	for _, name := range names {

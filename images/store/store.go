@@ -126,7 +126,7 @@ func (s *Store) make() error {
 		return err
 	}
 	for _, dir := range []string{s.blobs(), s.names(), s.partial()} {
-		if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func sync(dir string) error {
 // List returns the images in the order of their names. Those whose record cannot
 // be read are left out, and the error joins why.
 func (s *Store) List() ([]Image, error) {
-	names, err := s.list()
+	names, err := s.Names()
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type Verdict struct {
 func (s *Store) Verify(ctx context.Context, names []string, progress func(name string, done, total int64)) ([]Verdict, error) {
 	var err error
 	if len(names) == 0 {
-		if names, err = s.list(); err != nil {
+		if names, err = s.Names(); err != nil {
 			return nil, err
 		}
 	}

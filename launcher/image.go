@@ -1,0 +1,151 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+
+	"kvmrun/images"
+	"kvmrun/images/store"
+)
+
+// imageStore is the store of images in the data directory.
+func (l *Launcher) imageStore() *store.Store {
+	return store.New(filepath.Join(l.data, "images"), store.Options{
+		User: func() (uint32, error) { return l.freeUser(rand.Uint32()) },
+		Uses: l.imageUses,
+	})
+}
+
+// ImportImage makes an image of a file, see store.Store.Import. The path may be a
+// relative one.
+func (l *Launcher) ImportImage(ctx context.Context, r store.Request) (i store.Image, already bool, err error) {
+	op := "import image " + printableName(r.Name)
+	err = CheckImageName(r.Name)
+	if err == nil && r.Format != "" && !images.Convertible(r.Format) {
+		err = fail(KindUsage, "say qcow2, raw, vmdk, vdi, vhdx or vpc", "--format %.40q is not one that can be imported", r.Format)
+	}
+	if err == nil {
+		err = absolute(&r.Path)
+	}
+	if err == nil {
+		i, already, err = l.imageStore().Import(ctx, r)
+	}
+	return i, already, imageFailed(op, err)
+}
+
+// Images lists the images in the order of their names. With an error it has those
+// that could be read.
+func (l *Launcher) Images() ([]store.Image, error) {
+	list, err := l.imageStore().List()
+	return list, imageFailed("list images", err)
+}
+
+// ImageNames are the images' names alone, in order.
+func (l *Launcher) ImageNames() ([]string, error) {
+	names, err := l.imageStore().Names()
+	return names, imageFailed("list images", err)
+}
+
+// InspectImage returns one image.
+func (l *Launcher) InspectImage(name string) (i store.Image, err error) {
+	if err = CheckImageName(name); err == nil {
+		i, err = l.imageStore().Get(name)
+	}
+	return i, imageFailed("inspect image "+printableName(name), err)
+}
+
+// ImagePath is the file that an image lies in, which may be read.
+func (l *Launcher) ImagePath(name string) (path string, err error) {
+	if err = CheckImageName(name); err == nil {
+		path, err = l.imageStore().Path(name)
+	}
+	return path, imageFailed("path of image "+printableName(name), err)
+}
+
+// RemoveImages removes the images of these names. It goes on where one cannot be
+// removed; the error joins all that failed.
+func (l *Launcher) RemoveImages(ctx context.Context, names []string) error {
+	var errs []error
+	for _, name := range names {
+		err := CheckImageName(name)
+		if err == nil {
+			err = l.imageStore().Remove(ctx, name)
+		}
+		errs = append(errs, imageFailed("remove image "+printableName(name), err))
+	}
+	return errors.Join(errs...)
+}
+
+// VerifyImages reads images from end to end, all of them if none is named.
+func (l *Launcher) VerifyImages(ctx context.Context, names []string, progress func(name string, done, total int64)) ([]store.Verdict, error) {
+	for _, name := range names {
+		if err := CheckImageName(name); err != nil {
+			return nil, imageFailed("verify image "+printableName(name), err)
+		}
+	}
+	found, err := l.imageStore().Verify(ctx, names, progress)
+	return found, imageFailed("verify images", err)
+}
+
+// PruneImages removes what nobody needs from the store, or lists it.
+func (l *Launcher) PruneImages(ctx context.Context, dryRun bool) ([]store.Litter, error) {
+	found, err := l.imageStore().Prune(ctx, dryRun)
+	return found, imageFailed("prune images", err)
+}
+
+// imageFailed says what was attempted when err happened.
+func imageFailed(op string, err error) error {
+	if errors.Is(err, store.ErrBusy) {
+		err = fail(KindTimeout, "if a kvmrun was stopped by a signal, let it go on or end it", "%w", err)
+	}
+	return during(op, err)
+}
+
+// imageUses lists which images VMs need: those of their disks, with what lies
+// beneath them. It fails if that cannot be told of one.
+func (l *Launcher) imageUses() ([]store.Use, error) {
+	names, err := l.Names()
+	if err != nil {
+		return nil, err
+	}
+	var found []store.Use
+	images := l.imageStore()
+	for _, name := range names {
+		vm, err := l.look(l.root.Dir(name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, during("look at VM "+printableName(name), err)
+		case vm.State == Failed:
+			continue
+		}
+		for _, path := range vm.Spec.diskFiles() {
+			if digest, ok := images.DigestOf(path); ok {
+				found = append(found, store.Use{Digest: digest, By: "VM " + vm.Name})
+			}
+		}
+	}
+	return found, nil
+}
+
+// diskFiles are the paths of a VM's disks and of what lies beneath them. Of a disk
+// that cannot be read at this moment there is its own alone.
+func (s *Spec) diskFiles() []string {
+	var paths []string
+	for _, d := range s.Disks {
+		paths = append(paths, d.Path)
+		chain, err := images.Open(d.Path, images.Options{Format: d.Format, ReadOnly: true, AllowBacking: s.AllowBacking})
+		if err != nil {
+			continue
+		}
+		for _, l := range chain.Layers[1:] {
+			paths = append(paths, l.Path)
+		}
+		_ = chain.Close()
+	}
+	return paths
+}
