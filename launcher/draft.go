@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
+	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 	"kvmrun/netplumb/resolver"
@@ -32,6 +33,8 @@ type draft struct {
 	facts  netplumb.Facts
 	// routers are addresses of the LAN's that no guest may have.
 	routers map[netip.Addr]bool
+	// identity is this host's secret, if the guest is to have keys and there is one.
+	identity *identity.Identity
 }
 
 // draft completes the Spec as far as looking goes. It changes nothing.
@@ -41,7 +44,7 @@ func (l *Launcher) draft(spec Spec) (*draft, error) {
 	if err := d.spec.check(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.chooseAccel} {
+	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.findFirstBoot, d.chooseAccel} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -264,6 +267,9 @@ func (d *draft) chooseAccel() error {
 
 // preview chooses what is open without reserving it, for --dry-run.
 func (l *Launcher) preview(d *draft) error {
+	if err := l.readIdentity(d); err != nil {
+		return err
+	}
 	if err := l.chooseName(d); err != nil {
 		return err
 	}

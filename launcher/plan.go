@@ -45,7 +45,11 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 		}
 		defer func() { _ = chains[i].Close() }()
 	}
+	documents, err := d.seedFiles()
+	if err != nil {
+		return Plan{}, during(op, err)
+	}
 	p := Plan{Spec: s, Network: network, Notes: d.notes}
-	p.Script, p.Command, err = script(&s, network, chains, lookAtDevices())
+	p.Script, p.Command, err = script(&s, network, chains, documents, lookAtDevices())
 	return p, during(op, err)
 }

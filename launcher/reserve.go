@@ -164,12 +164,13 @@ func (l *Launcher) clearName(ctx context.Context, name string) error {
 	return l.removeRecord(ctx, dir, "")
 }
 
-// chooseRest settles address, MAC, tap and user ID of a VM that has a name.
+// chooseRest settles the keys, address, MAC, tap and user ID of a VM that has a name.
 func (l *Launcher) chooseRest(d *draft) error {
 	s := &d.spec
 	if s.UUID == "" {
 		s.UUID = uuid.NewString()
 	}
+	d.chooseHostKey()
 	if err := l.chooseAddress(d); err != nil {
 		return err
 	}

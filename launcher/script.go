@@ -1,13 +1,16 @@
 package launcher
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"kvmrun/images"
+	"kvmrun/images/seed"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 	"kvmrun/netplumb/dhcp"
@@ -16,7 +19,7 @@ import (
 // script writes what Start would do as commands that a person could type. What
 // the supervisor hands QEMU as open descriptors the shell opens by redirection,
 // with root's rights, before QEMU starts without them.
-func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, d devices) (text string, command []string, err error) {
+func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, documents *seed.Files, d devices) (text string, command []string, err error) {
 	steps, err := network.Commands()
 	if err != nil {
 		return "", nil, err
@@ -35,6 +38,10 @@ func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, d devices) 
 	}
 	w.comment("the files that QEMU gets as open descriptors")
 	config := w.config(s, chains)
+	if documents != nil {
+		config.Disks = append(config.Disks, SeedDisk(w.seed(documents)))
+		config.Sets = w.sets
+	}
 	w.comment("QEMU, as a user of its own without any privilege")
 	w.undo(`kill $(jobs -p) 2>/dev/null; wait`)
 	fmt.Fprintln(w, wrap(append(dropPrivileges(s, d.kvmGroup), config.Args()...)), "<&0 &")
@@ -181,6 +188,32 @@ func (w *scriptWriter) layers(disk Disk, chain *images.Chain, n int) []qemu.Laye
 	return layers
 }
 
+// seed makes the disk by which cloud-init learns what it is to be. It holds secrets, as
+// the script does.
+func (w *scriptWriter) seed(documents *seed.Files) qemu.Source {
+	folder, disk := w.folder+"/seed", w.folder+"/seed.iso"
+	fmt.Fprintf(w, "mkdir -m 0700 %s\n", folder)
+	for name, content := range documents.All() {
+		fmt.Fprintf(w, "base64 -d >%s/%s <<.\n%s.\n", folder, name, base64Lines(content))
+	}
+	fmt.Fprintf(w, "genisoimage -quiet -rock -volid %s -output %s %s\n", seed.Label, disk, folder)
+	source := w.source("<", disk)
+	fmt.Fprintf(w, "rm -r %s %s\n", folder, disk)
+	return source
+}
+
+// base64Lines is what base64(1) writes.
+func base64Lines(content []byte) string {
+	const width = 76
+	text := base64.StdEncoding.EncodeToString(content)
+	var b strings.Builder
+	for line := range slices.Chunk([]byte(text), width) {
+		b.Write(line)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // dhcp is a dnsmasq, which does by hand what the supervisor does by itself.
 func (w *scriptWriter) dhcp(s *Spec, network *netplumb.Plan) error {
 	if s.Network.DHCP == DHCPOff {
@@ -202,7 +235,7 @@ func (s *Spec) DHCPConfig(server netip.Addr) dhcp.Config {
 	c := dhcp.Config{
 		Interface: n.Tap, MAC: n.MAC.HardwareAddr(),
 		Address: netip.PrefixFrom(n.IP, n.Subnet.Bits()),
-		Router:  n.Gateway, DNS: n.DNS, HostName: hostName(s.Name),
+		Router:  n.Gateway, DNS: n.DNS, HostName: s.hostName(),
 		MTU: n.MTU, ServerID: server,
 	}
 	if len(n.Search) > 0 {

@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, command, err := script(s, plan, c.chains, devices{tun: 0o666})
+			text, command, err := script(s, plan, c.chains, nil, devices{tun: 0o666})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,10 +19,14 @@ type Spec struct {
 	Version int    `json:"version"`
 	Name    string `json:"name"`
 	UUID    string `json:"uuid"`
+	// HostName is what the guest is told that it is called; made from Name if empty.
+	HostName string `json:"hostname,omitempty"`
 
 	Disks        []Disk `json:"disks,omitempty"`
 	AllowBacking bool   `json:"allow_backing,omitempty"`
 	Boot         Boot   `json:"boot,omitzero"`
+	// FirstBoot makes a seed disk for the guest's cloud-init; nil for none.
+	FirstBoot *FirstBoot `json:"first_boot,omitempty"`
 
 	Machine string `json:"machine"` // q35, pc or microvm
 	Accel   string `json:"accel"`   // auto, kvm or tcg

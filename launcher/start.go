@@ -110,7 +110,7 @@ func (l *Launcher) endLost(ctx context.Context, dir vmdir.Dir, uuid string) erro
 // VMs with the name or the address that is wanted left on the host is cleaned up
 // first.
 func (l *Launcher) place(ctx context.Context, d *draft) (vmdir.New, error) {
-	if err := l.makeRoot(); err != nil {
+	if err := errors.Join(l.makeRoot(), l.openIdentity(d)); err != nil {
 		return vmdir.New{}, err
 	}
 	inTheWay := []string{d.spec.Name}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
+	"kvmrun/launcher/firstboot"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 )
@@ -42,6 +43,11 @@ func (s *Spec) setDefaults() {
 	}
 	if s.Network.Form == "" || s.Network.Form == FormAuto {
 		s.Network.Form = qemu.FormFor(s.Network.Model)
+	}
+	if s.FirstBoot != nil {
+		own := *s.FirstBoot // the caller keeps its own
+		s.FirstBoot = &own
+		setDefault(&s.FirstBoot.Login, firstboot.Root)
 	}
 }
 
@@ -86,6 +92,9 @@ func (s *Spec) check() error {
 		}
 	}
 	if err := s.checkHardware(); err != nil {
+		return err
+	}
+	if err := s.checkFirstBoot(); err != nil {
 		return err
 	}
 	return s.checkBoot()

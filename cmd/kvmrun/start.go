@@ -35,6 +35,7 @@ type startFlags struct {
 	format    string
 	ephemeral bool
 	runAs     string
+	firstBoot firstBootFlags
 
 	wait       []string
 	waits      []launcher.Condition // wait, read
@@ -133,6 +134,8 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.BoolVar(&s.AllowBacking, "allow-backing", false, "follow an image's backing file out of the image's folder")
 	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
 	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
+	flags.StringVar(&s.HostName, "hostname", "", "what the guest is told that it is called (default: the VM's name)")
+	f.firstBoot.register(c)
 	flags.StringArrayVar(&f.wait, "wait", []string{launcher.WaitRunning.String()}, "return when (repeatable; see kvmrun wait): none|"+conditionChoices)
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long to wait")
 	flags.BoolVar(&f.foreground, "foreground", false, "stay, show the console; Ctrl-C stops the VM")
@@ -189,6 +192,9 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	s.Network.ProxyARP = netplumb.ProxyARP(f.proxyARP)
 	s.Network.Form = qemu.NetForm(f.netForm)
 	s.Network.DHCP = launcher.DHCP(f.dhcp)
+	if s.FirstBoot, err = f.firstBoot.complete(c); err != nil {
+		return err
+	}
 	if f.runAs != "" {
 		if s.RunAs, err = launcher.ParseCredentials(f.runAs); err != nil {
 			return err

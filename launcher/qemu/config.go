@@ -66,6 +66,8 @@ type Source string
 type Disk struct {
 	ID     string // node and device name, such as disk0
 	Layers []Layer
+	// Data says that there is nothing to boot on it.
+	Data bool
 }
 
 // Layer is one image of a disk's backing chain.

@@ -14,7 +14,7 @@ func (c Config) disks() []string {
 			args = append(args, "-blockdev", d.fileNode(n), "-blockdev", d.formatNode(n))
 		}
 		device := c.virtio("blk") + ",id=" + d.ID + "-dev,drive=" + d.ID
-		if c.Boot.Kernel == "" {
+		if c.Boot.Kernel == "" && !d.Data {
 			device += fmt.Sprintf(",bootindex=%d", i+1)
 		}
 		args = append(args, "-device", device)

@@ -6,7 +6,9 @@ import (
 	"os"
 
 	"kvmrun/images"
+	"kvmrun/images/seed"
 	"kvmrun/launcher"
+	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/launcher/vmdir"
 )
@@ -21,6 +23,9 @@ func (s *supervisor) prepare(ctx context.Context, h *handover) (qemu.Config, err
 			return config, err
 		}
 		config.Disks[i].Layers = layers
+	}
+	if err := s.openSeed(&config, h); err != nil {
+		return config, err
 	}
 	if err := s.openBoot(&config, h); err != nil {
 		return config, err
@@ -76,6 +81,27 @@ func (s *supervisor) cover(chain *images.Chain) error {
 	if err != nil {
 		return &launcher.Error{Kind: launcher.KindStorage, Err: err, Advice: "choose another by --data-dir"}
 	}
+	return nil
+}
+
+// openSeed makes the disk by which cloud-init learns what it is to be.
+func (s *supervisor) openSeed(config *qemu.Config, h *handover) error {
+	if s.spec.FirstBoot == nil {
+		return nil
+	}
+	id, err := identity.Read(s.data)
+	if err != nil {
+		return err
+	}
+	files, err := s.spec.SeedFiles(id)
+	if err != nil {
+		return err
+	}
+	disk, err := seed.New(s.dir.Path, files)
+	if err != nil {
+		return err
+	}
+	config.Disks = append(config.Disks, launcher.SeedDisk(h.source(disk)))
 	return nil
 }
 

@@ -44,6 +44,8 @@ esac
 
 # In dependency order when resolved; virtio_pci first makes the rest appear.
 modules="virtio_pci virtio_mmio virtio_net $drivers virtio_blk virtio_rng button evdev"
+# Those that lie in /modules for whoever needs them, after those that they need.
+spare='isofs'
 
 # The command line of the disk. Emulated CPUs need no mitigations, and a
 # console log is to be worth reading, so it is not quiet.
@@ -150,6 +152,11 @@ make_initrd() {
 		name=$(basename "${file%.xz}" .ko)
 		unpacked "$file" >"$tree/modules/$name.ko"
 		echo "$name" >>"$tree/modules/order"
+	done
+
+	# shellcheck disable=SC2086 # a list of names
+	module_files $spare | while read -r file; do
+		unpacked "$file" >"$tree/modules/$(basename "${file%.xz}" .ko).ko"
 	done
 
 	# Not compressed: the emulated CPU takes longer to unpack it than QEMU
