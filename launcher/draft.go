@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -112,7 +113,7 @@ func (d *draft) findImages() error {
 		if err := absolute(file); err != nil {
 			return err
 		}
-		if err := readable(*file); err != nil {
+		if err := readable("", *file, KindImage); err != nil {
 			return err
 		}
 	}
@@ -162,21 +163,23 @@ func fromHere(path string) (string, error) {
 	return whole, nil
 }
 
-// readable checks a kernel or an initrd.
-func readable(path string) error {
+// readable checks a file that is named: one that is none of any use is a failure of
+// the given kind. The flag that named it, if any, goes into the message.
+func readable(flag, path string, kind Kind) error {
 	if path == "" {
 		return nil
 	}
+	what := strings.TrimLeft(flag+" "+path, " ")
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(KindImage, "check the path", "%s does not exist", path)
+		return fail(kind, "check the path", "%s does not exist", what)
 	case err != nil:
-		return &Error{Kind: KindImage, Err: err}
+		return fail(kind, "", "%s: %w", what, err)
 	case !info.Mode().IsRegular():
-		return fail(KindImage, "name a file", "%s is not a regular file", path)
+		return fail(kind, "name a file", "%s is not a regular file", what)
 	case info.Size() == 0:
-		return fail(KindImage, "name another", "%s is empty", path)
+		return fail(kind, "name another", "%s is empty", what)
 	}
 	return nil
 }

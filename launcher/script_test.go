@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kvmrun/images"
+	"kvmrun/images/seed"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 )
@@ -43,14 +44,18 @@ func TestScripts(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Spec)
 		chains []*images.Chain
+		seed   *seed.Files
 	}{
-		"disk": {func(*Spec) {}, []*images.Chain{{Layers: []images.Layer{disk("/srv/it's a disk.qcow2", false), disk("/srv/base.qcow2", true)}}}},
+		"disk": {func(*Spec) {}, []*images.Chain{{Layers: []images.Layer{disk("/srv/it's a disk.qcow2", false), disk("/srv/base.qcow2", true)}}}, nil},
 		"ephemeral": {func(s *Spec) { s.Disks[0].Ephemeral = true },
-			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", true)}}}},
+			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", true)}}}, nil},
+		"seed": {func(s *Spec) { s.FirstBoot = &FirstBoot{Login: "root"} },
+			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}},
+			&seed.Files{MetaData: []byte("instance-id: x\n"), UserData: []byte("#!/bin/sh\necho 'more than a line of base64 has room for, it is hoped'\n")}},
 		"kernel": {func(s *Spec) {
 			s.Disks, s.Boot = nil, Boot{Kernel: "/boot/vmlinuz", Initrd: "/boot/initrd", Append: "console=ttyS0 $(reboot) 'x'"}
 			s.Network.Uplink = ""
-		}, nil},
+		}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := completed()
@@ -63,7 +68,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, command, err := script(s, plan, c.chains, nil, devices{tun: 0o666})
+			text, command, err := script(s, plan, c.chains, c.seed, devices{tun: 0o666})
 			if err != nil {
 				t.Fatal(err)
 			}

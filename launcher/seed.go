@@ -2,7 +2,6 @@ package launcher
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/netip"
@@ -152,7 +151,7 @@ func (s *Spec) SeedFiles(id identity.Identity) (seed.Files, error) {
 	}
 	files, err := config.Files()
 	if err != nil {
-		return files, &Error{Kind: KindUsage, Err: err, Advice: "mend the document"}
+		return files, fail(KindUsage, "mend the document", "--%w", err) // it begins with the document's name
 	}
 	return files, nil
 }
@@ -182,18 +181,18 @@ func readDocument(flag, path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
-	if err := readable(path); err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
+	if err := readable(flag, path, KindUsage); err != nil {
+		return nil, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
+		return nil, fail(KindUsage, "", "%s: %w", flag, err)
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, seed.MaxFile+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", flag, err)
+		return nil, fail(KindUsage, "", "%s: %w", flag, err)
 	case len(text) > seed.MaxFile:
 		return nil, fail(KindUsage, "have the guest fetch the rest", "%s: %s is larger than %s", flag, path, FormatSize(seed.MaxFile))
 	}

@@ -8,6 +8,7 @@ package firstboot
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -77,8 +78,8 @@ func (c Config) Files() (seed.Files, error) {
 // metaData is the user's document, completed.
 func (c Config) metaData() ([]byte, error) {
 	data := map[string]any{}
-	if err := yaml.Unmarshal(c.MetaData, &data); err != nil {
-		return nil, fmt.Errorf("meta-data: %w", err)
+	if err := readYAML("meta-data", c.MetaData, &data); err != nil {
+		return nil, err
 	}
 	for key, value := range map[string]any{
 		"instance-id": c.InstanceID, "local-hostname": c.HostName, "public-keys": c.AuthorizedKeys,
@@ -177,8 +178,17 @@ func CheckUserData(text []byte) error {
 		return nil
 	}
 	var config map[string]any
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("user-data is no YAML of names and values: %w", err)
+	return readYAML("user-data", text, &config)
+}
+
+// readYAML reads a document that is to be a mapping.
+func readYAML(name string, text []byte, into *map[string]any) error {
+	err := yaml.Unmarshal(text, into)
+	if wrong := new(yaml.TypeError); errors.As(err, &wrong) {
+		return fmt.Errorf("%s is no mapping of names to values", name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is no YAML: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"hello":                         `begins with "hello", which cloud-init does not know`,
 		"\n#cloud-config\n":             `begins with ""`,
-		"#cloud-config\n- a\n- b\n":     "is no YAML of names and values",
+		"#cloud-config\n- a\n- b\n":     "is no mapping of names to values",
 		"#cloud-config\na: b: c\n":      "line 2",
 		"#cloud-config\nusers: [a, b\n": "is no YAML",
 	} {
@@ -134,7 +134,7 @@ func TestRefused(t *testing.T) {
 	}
 	c := example()
 	c.MetaData = []byte("- a\n")
-	if _, err := c.Files(); err == nil || !strings.HasPrefix(err.Error(), "meta-data: ") {
+	if _, err := c.Files(); err == nil || !strings.HasPrefix(err.Error(), "meta-data is no mapping") {
 		t.Errorf("meta-data that is a list: %v", err)
 	}
 	for _, text := range []string{"", "#cloud-config\n", "#cloud-config\nusers:\n  - a\n", "#!/bin/sh\n", "Content-Type: multipart/mixed;\n", "## template: jinja\n#cloud-config\n{{ a: b: c }}\n"} {

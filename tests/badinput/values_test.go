@@ -72,20 +72,28 @@ func TestHardware(t *testing.T) {
 	h := newHost(t)
 	newDisks(t, h)
 	const disk = "/run/img/good.qcow2"
+	h.MustRun(t, "sh", "-ec", "printf '#cloud-config\\n- a\\n' >/run/img/list.yaml; (echo '#cloud-config'; head -c 2000000 /dev/zero | tr '\\0' '#') >/run/img/large.yaml")
+	h.remember(t)
 	var cases []refusal
 	for flag, values := range map[string][]string{
-		"--memory":    {"0", "1", "10T", "", "lots", "-5", "1e3", "0x40", "64M64M", "1.5", "99999999999999999999", "NaN", "inf", "64 M", "1_0"},
-		"--cpus":      {"0", "-1", "9999", "x", "", "1.5", "99999999999999999999"},
-		"--machine":   {"isapc", "q35,accel=kvm", "Q35"},
-		"--accel":     {"xen", "tcg,thread=single"},
-		"--proxy-arp": {"yes", "exact,off"},
-		"--net-form":  {"user", "netdev,x"},
-		"--dhcp":      {"on", "off,x"},
-		"--model":     {"virtio-net-pci,romfile=/etc/passwd", "a b", "../e1000", "-e1000", "e1000\n"},
-		"--mtu":       {"-1", "1", "575", "65522", "x"},
-		"--run-as":    {"0", "root", "-1", "1000:0", "1000:", ":1000", "4294967295", "99999999999", "1000:1000:1000"},
-		"--wait":      {"ready", "", "console:", "console:(", "Running", "running,net", "port:0", "port:65536", "port:http"},
-		"--timeout":   {"0", "-1s", "soon", "", "5"},
+		"--memory":     {"0", "1", "10T", "", "lots", "-5", "1e3", "0x40", "64M64M", "1.5", "99999999999999999999", "NaN", "inf", "64 M", "1_0"},
+		"--cpus":       {"0", "-1", "9999", "x", "", "1.5", "99999999999999999999"},
+		"--machine":    {"isapc", "q35,accel=kvm", "Q35"},
+		"--accel":      {"xen", "tcg,thread=single"},
+		"--proxy-arp":  {"yes", "exact,off"},
+		"--net-form":   {"user", "netdev,x"},
+		"--dhcp":       {"on", "off,x"},
+		"--model":      {"virtio-net-pci,romfile=/etc/passwd", "a b", "../e1000", "-e1000", "e1000\n"},
+		"--mtu":        {"-1", "1", "575", "65522", "x"},
+		"--run-as":     {"0", "root", "-1", "1000:0", "1000:", ":1000", "4294967295", "99999999999", "1000:1000:1000"},
+		"--login":      {"Ann", "", "a b", "1st", "ann:x", "ann\n", strings.Repeat("a", 33)},
+		"--hostname":   {"a_b", "-a", "a.", "a..b", "a b", "a\n", "", strings.Repeat("a", 65)},
+		"--ssh-key":    {"", "/nowhere/key.pub", "/etc/hostname", "/run", "ssh-ed25519 AAAA", "ssh-ed25519 AAAA\nroot ALL", "/dev/zero"},
+		"--user-data":  {"", "/nowhere", "/etc/hostname", "/run", "/dev/zero", "/run/img/list.yaml", "/run/img/large.yaml"},
+		"--meta-data":  {"", "/nowhere", "/run/img/list.yaml", "/run/img/large.yaml"},
+		"--cloud-init": {"yes", "On", ""},
+		"--wait":       {"ready", "", "console:", "console:(", "Running", "running,net", "port:0", "port:65536", "port:http"},
+		"--timeout":    {"0", "-1s", "soon", "", "5"},
 	} {
 		for _, value := range values {
 			cases = append(cases, refusal{flag + "=" + value, []string{disk, flag + "=" + value}, exitUsage, []string{flag}})

@@ -17,12 +17,13 @@ import (
 func TestDryRunScript(t *testing.T) {
 	t.Parallel()
 	disk := func(t *testing.T) string { return lab.Guest(t).CopyDisk(t) }
-	const onlyRootMayOpenTun = "tun of root's alone"
+	const onlyRootMayOpenTun, seeded = "tun of root's alone", "seed disk"
 	for name, args := range map[string]func(*testing.T) []string{
 		onlyRootMayOpenTun: func(t *testing.T) []string { return boot(t) },
 		"disk":             func(t *testing.T) []string { return []string{disk(t)} },
 		"ephemeral":        func(t *testing.T) []string { return []string{disk(t), "--ephemeral"} },
 		"kernel":           func(t *testing.T) []string { return boot(t) },
+		seeded:             func(t *testing.T) []string { return append(boot(t), "--cloud-init", "on") },
 		"address of LAN":   func(t *testing.T) []string { return append(boot(t), "--ip", "192.0.2.77") },
 		"without DHCP": func(t *testing.T) []string {
 			static := "guest.ip=static:10.254.254.2/24,10.254.254.1"
@@ -62,6 +63,11 @@ func TestDryRunScript(t *testing.T) {
 			v.reachedFrom(t, byHand.LAN)
 			v.guestHas(t, "cat /sys/class/net/eth0/address", v.MAC)
 			v.reaches(t, lab.LANAddress)
+			if name == seeded {
+				if got := v.seed(t); !strings.Contains(got, "local-hostname: web\n") || !strings.Contains(got, "#cloud-config\n") {
+					t.Errorf("the seed disk has:\n%s", got)
+				}
+			}
 			v.poweroff(t)
 			if r := p.Wait(t, patience); r.ExitCode != 0 {
 				t.Errorf("the script failed: %s", r)

@@ -19,9 +19,7 @@ func TestSeed(t *testing.T) {
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhY3pJfN0WoFcVZ4pJmI2sYv1SnkZ8OdvTzYtJv0QkE ann"
 	args := append(boot(t), "--name", "web.1", "--ssh-key", key, "--login", "ann", "--user-data", userData)
 	v := h.startNet(t, args...)
-	got := v.sh(t, `insmod /modules/cdrom.ko; insmod /modules/isofs.ko; mkdir -p /tmp/seed
-		for disk in /dev/vd?; do [ "$(dd if=$disk bs=1 skip=32808 count=6 2>/dev/null)" = cidata ] && mount -o ro -t iso9660 $disk /tmp/seed; done
-		cd /tmp/seed; for f in *; do echo "== $f"; cat $f; done`)
+	got := v.seed(t)
 	h.must(t, "stop", v.Name)
 
 	var plan struct {
@@ -52,4 +50,15 @@ func TestSeed(t *testing.T) {
 		t.Errorf("the host's secret is not there: %s", r)
 	}
 	h.isAsBefore(t)
+}
+
+// seed is what the guest reads on the disk with the label that cloud-init looks for
+// (ECMA-119, 8.4.7: the volume identifier, 40 bytes into sector 16).
+func (v *vm) seed(t *testing.T) string {
+	t.Helper()
+	return v.sh(t, `insmod /modules/cdrom.ko; insmod /modules/isofs.ko; mkdir -p /tmp/seed
+		for disk in /dev/vd?; do
+			[ "$(dd if=$disk bs=1 skip=32808 count=6 2>/dev/null)" = cidata ] && mount -o ro -t iso9660 $disk /tmp/seed
+		done
+		cd /tmp/seed; for f in *; do echo "== $f"; cat $f; done`)
 }
