@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -14,14 +15,16 @@ import (
 
 // door is a guest's port in the time of a test.
 type door struct {
-	opens    time.Duration // from then on it is listened to
-	drops    bool          // what comes before is dropped, not refused
-	says     string        // what each connection is told
-	after    time.Duration // that long after it was accepted
-	hangsUp  int           // on so many connections first
-	began    time.Time
-	inside   int // how many are connected
-	together int // how many were, at most
+	opens time.Duration // from then on it is listened to
+	drops bool          // what comes before is dropped, not refused
+	says  string        // what each connection is told
+	after time.Duration // that long after it was accepted
+	began time.Time
+
+	mu       sync.Mutex // of what follows
+	hangsUp  int        // on so many connections first
+	inside   int        // how many are connected
+	together int        // how many were, at most
 }
 
 func (d *door) dial(ctx context.Context) (net.Conn, error) {
@@ -33,18 +36,33 @@ func (d *door) dial(ctx context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}
 	ours, theirs := net.Pipe()
-	d.inside++
-	d.together = max(d.together, d.inside)
+	hangsUp := d.enter()
 	go func() {
 		time.Sleep(d.after)
-		if d.hangsUp--; d.hangsUp < 0 {
+		if !hangsUp {
 			_, _ = io.WriteString(theirs, d.says)
 			_, _ = io.Copy(io.Discard, theirs)
 		}
 		_ = theirs.Close()
-		d.inside--
+		d.leave()
 	}()
 	return ours, nil
+}
+
+// enter counts a connection, and tells whether it is one to hang up on.
+func (d *door) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside++
+	d.together = max(d.together, d.inside)
+	d.hangsUp--
+	return d.hangsUp >= 0
+}
+
+func (d *door) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside--
 }
 
 // promptly is how soon after the fact a wait must be over.
@@ -54,7 +72,7 @@ const promptly = 100 * time.Millisecond
 // treats what comes too early, the open door is found soon after.
 func TestKnockIsPrompt(t *testing.T) {
 	const minute = time.Minute
-	for name, d := range map[string]door{
+	for name, d := range map[string]*door{
 		"open":             {},
 		"refuses":          {opens: 3*time.Second + 21*time.Millisecond},
 		"refuses for long": {opens: 50*minute + time.Millisecond},
@@ -89,7 +107,7 @@ func TestKnockIsPrompt(t *testing.T) {
 // asked again.
 func TestKnockAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := door{began: time.Now(), says: "SSH-2.0-x\r\n", hangsUp: 3}
+		d := &door{began: time.Now(), says: "SSH-2.0-x\r\n", hangsUp: 3}
 		if err := knock(t.Context(), d.dial, sshGreeting); err != nil || d.hangsUp != -1 {
 			t.Errorf("%v, %d connections too many", err, d.hangsUp)
 		}
@@ -98,7 +116,7 @@ func TestKnockAgain(t *testing.T) {
 
 // When the time is over, why is known.
 func TestKnockInVain(t *testing.T) {
-	for want, d := range map[string]door{
+	for want, d := range map[string]*door{
 		"connection refused": {opens: time.Hour},
 		"no answer":          {opens: time.Hour, drops: true},
 		"it does not greet":  {says: "220 mail ESMTP\r\n" + strings.Repeat("x", maxGreeting)},
@@ -110,7 +128,7 @@ func TestKnockInVain(t *testing.T) {
 			if err := knock(ctx, d.dial, sshGreeting); err == nil || err.Error() != want {
 				t.Errorf("%v, want %q", err, want)
 			}
-			if d.inside = 0; time.Since(d.began) != time.Minute {
+			if time.Since(d.began) != time.Minute {
 				t.Errorf("it takes %v", time.Since(d.began))
 			}
 		})
