@@ -51,11 +51,10 @@ func FuzzSums(f *testing.F) {
 func FuzzSumsWritten(f *testing.F) {
 	f.Add("disk.img", "other")
 	f.Add("a (1) = b", "")
-	f.Add(`back\slash`, "new\nline")
+	f.Add("0", "0 ")
 	f.Fuzz(func(t *testing.T, name, other string) {
 		base := path.Base(name)
-		if strings.ContainsAny(name+other, "\n\r\\\x00/") || strings.TrimSpace(name) != name || name == "" || strings.HasPrefix(name, "*") ||
-			strings.TrimLeft(name, " \t") != name || base != name || name == "." || name == ".." || path.Base(other) == base {
+		if strings.ContainsAny(name+other, "\n\r\\\x00/") || base != name || name == "." || name == ".." || path.Base(other) == base {
 			return
 		}
 		for _, form := range []string{"%[1]s  %[2]s\n%[3]s  %[4]s\n", "%[1]s *%[2]s\n", "SHA256 (%[2]s) = %[1]s\nSHA256 (%[4]s) = %[3]s\n"} {
@@ -94,7 +93,7 @@ func FuzzContentRange(f *testing.F) {
 }
 
 // FuzzXZGuard: it lets through every archive that the decompressor unpacks,
-// but for those that are refused on purpose, and never changes a byte.
+// but for those that are refused on purpose or cut, and never changes a byte.
 func FuzzXZGuard(f *testing.F) {
 	for _, content := range [][]byte{nil, []byte("kvmrun"), bytes.Repeat([]byte{0}, 3000)} {
 		var packed bytes.Buffer
@@ -119,7 +118,7 @@ func FuzzXZGuard(f *testing.F) {
 			return // the decompressor is safe with it, and has its own tests
 		}
 		var refused *Error
-		if errors.As(err, &refused) || errors.Is(err, errFilter) {
+		if errors.As(err, &refused) || errors.Is(err, errFilter) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return
 		}
 		r, opened := xz.NewReader(bytes.NewReader(packed))

@@ -268,6 +268,23 @@ func TestHostsThatCannotBeReached(t *testing.T) {
 	}
 }
 
+// What the environment names as a proxy is asked for what lies elsewhere.
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	content := noise(1000)
+	proxy := serve(t, whole(content))
+	s := Source{Location: "http://images.example/disk.img", Digest: sha256Of(content)}
+	r := startChild(t, order{Dir: t.TempDir(), Source: s, Env: []string{"HTTP_PROXY=" + proxy.URL, "http_proxy=" + proxy.URL}}).end(t)
+	if asked := proxy.asked(); r.Digest != sha256Of(content) || len(asked) != 1 || asked[0].URL.String() != s.Location {
+		t.Errorf("%+v, asked %d times", r, len(asked))
+	}
+	secret := Source{Location: "https://images.example/disk.img", Digest: sha256Of(content)}
+	r = startChild(t, order{Dir: t.TempDir(), Source: secret, Env: []string{"HTTPS_PROXY=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:1"}}).end(t)
+	if !strings.Contains(r.Error, "the proxy cannot be reached") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A server that has answered may be away for a moment.
 func TestServerThatRestarts(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,8 @@ const childOrder = "FETCH_TEST_ORDER"
 type order struct {
 	Dir    string
 	Source Source
+	// Env is added to its environment.
+	Env []string
 	// Tiny is the size in bytes of a file system of its own that it mounts on
 	// Dir; 0 for none.
 	Tiny int
@@ -85,6 +87,7 @@ func startChild(t *testing.T, o order) *child {
 	}
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), childOrder+"="+string(text))
+	c.Env = append(c.Env, o.Env...)
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if o.Tiny > 0 {

@@ -79,7 +79,8 @@ func TestParseSums(t *testing.T) {
 		"BSD":     {"SHA256 (disk (1) = x.img) = " + hexA + "\nSHA512 (d) = " + hexC, []sum{{a, "disk (1) = x.img"}, {c, "d"}}},
 		"openssl": {"SHA256(d)= " + hexA + "\nSHA2-256(e)= " + hexB + "\nSHA2-512(f)= " + hexC, []sum{{a, "d"}, {b, "e"}, {c, "f"}}},
 		"escaped": {`\` + hexA + `  a\\b\nc` + "\n" + `\SHA256 (a\\b) = ` + hexB, []sum{{a, "a\\b\nc"}, {b, `a\b`}}},
-		"alone":   {hexA, []sum{{a, ""}}},
+		"alone":   {hexA + "\n", []sum{{a, ""}}},
+		"spaces":  {hexA + "   a \n" + hexB + " b", []sum{{a, " a "}, {b, "b"}}},
 		"others": {"# remark\n\nMD5 (d) = d41d8cd98f00b204e9800998ecf8427e\nSHA512 (d) = " + hexA + "\nSHA256 () = " + hexA + "\nSHA256 (d) " + hexA +
 			"\nd41d8cd98f00b204e9800998ecf8427e  d\n" + hexA[:62] + "  d\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n" + hexA + "  d\n" + hexA + " *\n", []sum{{a, "d"}}},
 		"page": {"<!DOCTYPE html><html><body>404</body></html>", nil},

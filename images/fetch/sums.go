@@ -21,7 +21,7 @@ type sum struct {
 func parseSums(text []byte) []sum {
 	var all []sum
 	for line := range bytes.Lines(text) {
-		s, ok := parseSum(strings.TrimSpace(string(line)))
+		s, ok := parseSum(strings.TrimRight(string(line), "\r\n"))
 		if ok {
 			all = append(all, s)
 		}
@@ -47,18 +47,15 @@ func parseSum(line string) (sum, bool) {
 // invocation").
 var unescape = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r")
 
-// parseGNU reads "HEX  NAME", or with a * before the name, or "HEX".
+// parseGNU reads "HEX  NAME", or with a * before the name, or "HEX". A name may
+// begin and end with spaces.
 func parseGNU(line string) (sum, bool) {
-	digits, name := line, ""
-	if end := strings.IndexAny(line, " \t"); end >= 0 {
-		digits, name = line[:end], strings.TrimLeft(line[end:], " \t")
-		name = strings.TrimPrefix(name, "*")
-		if name == "" {
-			return sum{}, false
-		}
+	digits, name, named := strings.Cut(line, " ")
+	if named && name != "" && (name[0] == ' ' || name[0] == '*') {
+		name = name[1:]
 	}
-	d, ok := newDigest(digits)
-	return sum{d, name}, ok
+	d, ok := newDigest(strings.TrimSpace(digits))
+	return sum{d, name}, ok && (!named || name != "")
 }
 
 // parseBSD reads "SHA256 (NAME) = HEX"; the name may contain anything.
