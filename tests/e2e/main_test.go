@@ -4,9 +4,11 @@ import (
 	"testing"
 
 	"kvmrun/tests/lab"
+	"kvmrun/tests/trace"
 )
 
 func TestMain(m *testing.M) {
+	trace.Main()
 	if isFlood() {
 		beFlood()
 	}

@@ -176,6 +176,8 @@ func describeFile(path string, e os.DirEntry) (string, error) {
 var skeleton = []string{
 	"/run/kvmrun", "/run/kvmrun/lock", "/run/kvmrun/vms", "/run/kvmrun/leases",
 	"/run/kvmrun/net", "/run/kvmrun/net/lock", "/var/lib/kvmrun/overlays",
+	"/var/lib/kvmrun/images", "/var/lib/kvmrun/images/lock", "/var/lib/kvmrun/images/blobs",
+	"/var/lib/kvmrun/images/names", "/var/lib/kvmrun/images/partial",
 }
 
 // WithoutSkeleton is the snapshot without the files that may stay of kvmrun when
