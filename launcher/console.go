@@ -14,7 +14,14 @@ import (
 // console reads the log of a VM's console as it grows.
 type console struct {
 	path string
+	from int64    // where to begin, in bytes
 	file *os.File // nil until it is there
+}
+
+// restart begins at another place.
+func (c *console) restart(from int64) {
+	c.close()
+	c.file, c.from = nil, from
 }
 
 // read hands on all that was said since the last time. A log that is not there yet
@@ -46,12 +53,25 @@ func (c *console) open() error {
 	if err != nil {
 		return err
 	}
-	if err := vmdir.SkipHole(file); err != nil {
+	if err := c.goTo(file); err != nil {
 		_ = file.Close()
 		return err
 	}
 	c.file = file
 	return nil
+}
+
+// goTo moves a file's offset to where to begin, or to the first line after that which
+// is still there.
+func (c *console) goTo(file *os.File) error {
+	if err := vmdir.SkipHole(file); err != nil {
+		return err
+	}
+	at, err := file.Seek(0, io.SeekCurrent)
+	if err == nil && at < c.from {
+		_, err = file.Seek(c.from, io.SeekStart)
+	}
+	return err
 }
 
 func (c *console) close() {

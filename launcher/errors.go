@@ -34,6 +34,7 @@ const (
 	KindTimeout    Kind = "timeout"    // the condition was not met in time
 	KindStorage    Kind = "storage"    // the run or data directory cannot be written
 	KindEnded      Kind = "ended"      // the VM ended before the condition was met
+	KindBoot       Kind = "boot"       // the guest failed to boot, or its kernel panicked
 	KindCanceled   Kind = "canceled"   // the caller gave up, as by Ctrl-C
 )
 

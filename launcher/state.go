@@ -40,7 +40,8 @@ type State struct {
 	Leftover    string         `json:"leftover,omitempty"` // why not all could be undone
 	Created     time.Time      `json:"created"`
 	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
-	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address
+	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address in this boot
+	Boot        PresentBoot    `json:"boot,omitzero"`
 	Conflict    *Conflict      `json:"conflict,omitempty"` // nil while nobody else claims its address
 	Supervisor  process.ID     `json:"supervisor,omitzero"`
 	QEMU        process.ID     `json:"qemu,omitzero"`
@@ -50,6 +51,14 @@ type State struct {
 	Vhost       bool           `json:"vhost"`
 	Plan        *netplumb.Plan `json:"plan,omitempty"`
 	Resumed     Attempt        `json:"resumed,omitzero"`
+}
+
+// PresentBoot is what is known of a guest's present boot, which began when the VM was started
+// or last reset, by whomever.
+type PresentBoot struct {
+	Resets   int       `json:"resets,omitempty"`  // how often it was reset before
+	Console  int64     `json:"console,omitempty"` // where in the console's log it begins, in bytes, or a little before
+	Panicked time.Time `json:"panicked,omitzero"` // the guest's kernel told QEMU that it had
 }
 
 // Attempt is what came of the latest request to let the guest go on.

@@ -17,6 +17,8 @@ type Waited struct {
 	UUID       string `json:"uuid,omitempty"`
 	Conditions []Met  `json:"conditions"`
 	Error      *Error `json:"error,omitempty"` // nil: all are met
+	// Console is what the console said last, if that may tell why not all are met.
+	Console []string `json:"console,omitempty"`
 }
 
 // Met is a condition and whether it was met.
@@ -51,9 +53,10 @@ func (l *Launcher) WaitEach(ctx context.Context, names []string, conditions []Co
 
 // WaitFor returns when the VM with vm's name and UUID has met all conditions; another
 // that has its name by now means that it has ended. Without a UUID it is whichever has
-// the name now. It fails with KindEnded if the VM ends before, and with KindTimeout or
-// KindCanceled when the context ends. If the end itself is waited for, and it was not
-// as it should be, that is an error as HowEnded's.
+// the name now. It fails with KindEnded if the VM ends before, with KindBoot if its
+// guest fails to boot, and with KindTimeout or KindCanceled when the context ends. If
+// the end itself is waited for, and it was not as it should be, that is an error as
+// HowEnded's. Except for the context's end there is a ConsoleError in it.
 func (l *Launcher) WaitFor(ctx context.Context, vm VM, conditions ...Condition) (Waited, error) {
 	w := newWait(vm, conditions)
 	err := during("wait for "+describe(conditions)+" of "+printableName(vm.Name), w.run(ctx, l))
@@ -65,8 +68,9 @@ type wait struct {
 	vm         VM // its name, and its UUID as soon as that is known
 	conditions []Condition
 	met        []time.Time // when each was; zero if it was not
-	searches   []*search   // for those about the console
 	console    console
+	boot       bootWatch
+	searches   []*search // for those about the console
 
 	asked  []bool
 	asking sync.WaitGroup
@@ -78,16 +82,10 @@ type wait struct {
 
 func newWait(vm VM, conditions []Condition) *wait {
 	n := len(conditions)
-	w := &wait{
+	return &wait{
 		vm: vm, conditions: conditions, met: make([]time.Time, n), searches: make([]*search, n),
 		asked: make([]bool, n), nudge: make(chan struct{}, 1), yes: make([]time.Time, n), why: make([]error, n),
 	}
-	for i, c := range conditions {
-		if c.console != nil {
-			w.searches[i] = &search{pattern: c.console}
-		}
-	}
-	return w
 }
 
 func (w *wait) run(ctx context.Context, l *Launcher) error {
@@ -107,15 +105,19 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 		return fail(KindTimeout, "see kvmrun logs "+w.vm.Name, "not so in time: %s", w.unmet())
 	case KindOf(err) == KindEnded && w.onlyEndIsLeft():
 		w.meet(func(c Condition) bool { return c.Is(WaitExit) }, time.Now())
-		return l.HowEnded(w.vm)
+		err = l.HowEnded(w.vm)
 	}
-	return err
+	return w.boot.quote(w.vm.Name, err)
 }
 
 // look takes what is new about the VM, and tells whether all conditions are met.
 func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	if vm != nil {
 		w.vm.UUID = vm.UUID
+		if w.boot.isAnother(vm) {
+			w.console.restart(vm.Details.Boot.Console)
+			w.listen()
+		}
 		w.readRecord(vm)
 		w.ask(ctx, vm)
 	}
@@ -126,7 +128,19 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	if err := w.console.read(w.hear); err != nil {
 		return false, err
 	}
-	return w.all(), nil
+	if w.all() {
+		return true, nil
+	}
+	return false, w.boot.failed(vm)
+}
+
+// listen begins to look for what the console is to say.
+func (w *wait) listen() {
+	for i, c := range w.conditions {
+		if c.console != nil {
+			w.searches[i] = &search{pattern: c.console}
+		}
+	}
 }
 
 // readRecord looks for the conditions that stand in the VM's record.
@@ -147,6 +161,7 @@ func (w *wait) readRecord(vm *Details) {
 
 // hear looks in what the console has said for the first time.
 func (w *wait) hear(text []byte) {
+	w.boot.console.Take(text)
 	for i, s := range w.searches {
 		if s != nil && w.met[i].IsZero() && s.take(text) {
 			w.met[i] = time.Now()
@@ -242,5 +257,8 @@ func (w *wait) outcome(err error) Waited {
 		}
 	}
 	errors.As(err, &out.Error)
+	for _, c := range Consoles(err) {
+		out.Console = c.Lines
+	}
 	return out
 }

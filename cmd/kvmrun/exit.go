@@ -37,6 +37,7 @@ var exitStatuses = []exitStatus{
 	{15, kindUnwell, "host check found something to mend"},
 	{16, kindOutput, "the result could not be printed"},
 	{17, kindUnreachable, "the VM cannot be reached"},
+	{18, launcher.KindBoot, "the guest failed to boot, or its kernel panicked"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 
@@ -67,6 +68,11 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &news) {
 		kind = news.kind
 	} else {
+		for _, c := range launcher.Consoles(err) {
+			for _, line := range c.Lines {
+				a.say("%s | %s", c.Name, harmless(line))
+			}
+		}
 		a.say("%v", err)
 	}
 	for _, s := range exitStatuses {

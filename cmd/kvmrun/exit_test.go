@@ -67,7 +67,7 @@ func TestStatusesAreThoseOfBefore(t *testing.T) {
 		launcher.KindInternal: 1, launcher.KindUsage: 2, launcher.KindNotFound: 3, launcher.KindExists: 4,
 		launcher.KindPermission: 5, launcher.KindHost: 6, launcher.KindImage: 7, launcher.KindImageInUse: 8,
 		launcher.KindAddress: 9, launcher.KindNetwork: 10, launcher.KindQEMU: 11, launcher.KindTimeout: 12,
-		launcher.KindStorage: 13, launcher.KindEnded: 14, launcher.KindCanceled: 130,
+		launcher.KindStorage: 13, launcher.KindEnded: 14, launcher.KindBoot: 18, launcher.KindCanceled: 130,
 	} {
 		var said bytes.Buffer
 		a := &app{err: &said}

@@ -28,17 +28,21 @@ Conditions:
   ssh            an SSH server has greeted at port 22 of the guest
   port:N         a server at TCP port N of the guest can be connected to
   console:REGEX  the console has said what the expression describes, at any time
-                 since the VM was started (the syntax is that of Go's regexp)
+                 since the VM was started or reset (syntax: Go's regexp)
   exit           the VM has ended; if not as it should, that is a failure
 
-If one of the VMs cannot meet a condition any more, because it has ended, the
-wait for all is over.`,
+The wait for all is over at once if one of the VMs ends before, or its guest
+fails to boot: its kernel panics, its firmware or boot loader finds nothing to
+boot, or it ends up in an emergency shell. What the console said last is shown
+then. The console is believed in this until the guest answers at its address; a
+wait that begins later knows of a panic if the guest's kernel has a driver for
+QEMU's pvpanic device.`,
 		Example: `  kvmrun wait web --for ssh
   kvmrun wait web db --for net --for port:80 --timeout 30s
   kvmrun wait web --for 'console:login: $' --json
   kvmrun wait job --for exit --timeout 1h`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU, launcher.KindTimeout,
-			launcher.KindStorage, launcher.KindEnded, launcher.KindCanceled),
+			launcher.KindStorage, launcher.KindEnded, launcher.KindBoot, launcher.KindCanceled),
 		ValidArgsFunction: a.completeNames,
 		Args: func(c *cobra.Command, given []string) error {
 			if len(given) == 0 {

@@ -15,7 +15,7 @@ func (c Config) Args() []string {
 	args := []string{c.Binary}
 	for _, part := range [][]string{
 		c.identity(), c.board(), c.descriptors(), c.monitors(), c.console(),
-		c.disks(), c.boot(), c.network(), c.entropy(), c.Extra,
+		c.disks(), c.boot(), c.network(), c.entropy(), c.panics(), c.Extra,
 	} {
 		args = append(args, part...)
 	}
@@ -142,6 +142,17 @@ func (c Config) entropy() []string {
 		"-object", "rng-builtin,id=rng0",
 		"-device", c.virtio("rng") + ",rng=rng0",
 	}
+}
+
+// panics has QEMU tell of a guest's kernel that panics, and do no more: what becomes
+// of the guest then is for its kernel to say (panic=, kdump). The device is an ISA one,
+// which takes no slot that others would move for; microvm has none (docs of QEMU:
+// specs/pvpanic).
+func (c Config) panics() []string {
+	if !c.isPC() {
+		return nil
+	}
+	return []string{"-action", "panic=none", "-device", "pvpanic"}
 }
 
 // escape doubles commas, which otherwise end a value in QEMU's option syntax.

@@ -42,8 +42,9 @@ func (s *supervisor) serve(server *dhcp.Server) {
 	go s.announce(ctx, s.state.Plan)
 	s.resumeDispute(ctx)
 	s.defend(ctx)
+	s.seek = func() { go s.awaitGuest(ctx, s.state.Boot.Resets, s.state.Plan.TapAddress, acknowledged) }
 	if s.state.Reachable.IsZero() {
-		go s.awaitGuest(ctx, s.state.Plan.TapAddress, acknowledged)
+		s.seek()
 	}
 }
 
@@ -82,8 +83,9 @@ func (s *supervisor) announceOn(ctx context.Context, uplink string, done func())
 }
 
 // awaitGuest notes when the guest first answers at its address. It asks often
-// for a while, and often again when the guest has just been told its address.
-func (s *supervisor) awaitGuest(ctx context.Context, from netip.Addr, acknowledged <-chan struct{}) {
+// for a while, and often again when the guest has just been told its address. An
+// answer may be from before the guest was reset: then it asks again.
+func (s *supervisor) awaitGuest(ctx context.Context, boot int, from netip.Addr, acknowledged <-chan struct{}) {
 	n := s.spec.Network
 	for {
 		round, cancel := context.WithCancel(ctx)
@@ -109,8 +111,12 @@ func (s *supervisor) awaitGuest(ctx context.Context, from netip.Addr, acknowledg
 	}
 	now := time.Now().UTC()
 	s.post(ctx, func() {
+		if boot != s.state.Boot.Resets {
+			s.seek()
+			return
+		}
 		s.state.Reachable = now
 		s.settle(s.save())
-		s.event(launcher.EventReachable, map[string]any{"ip": n.IP})
+		s.caused(launcher.EventReachable, map[string]any{"ip": n.IP})
 	})
 }

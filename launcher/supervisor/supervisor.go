@@ -53,6 +53,7 @@ type supervisor struct {
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
+	seek    func()             // waits anew for the guest to answer at its address
 	unkeep  context.CancelFunc // ends what keep began
 	guard   guard
 
@@ -180,7 +181,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 	s := &supervisor{
 		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
 		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
-		unserve: func() {}, unkeep: func() {},
+		unserve: func() {}, seek: func() {}, unkeep: func() {},
 	}
 	if s.log, err = openLog(s.dir); err != nil {
 		return nil, err

@@ -103,6 +103,10 @@ func (s *supervisor) note(e qmp.Event) {
 	case "RESUME":
 		s.turns++
 		s.goesOn()
+	case "RESET":
+		s.bootAgain()
+	case "GUEST_PANICKED":
+		s.panicked(when)
 	case "SHUTDOWN":
 		// QEMU takes a while yet to give up its tap, and closing packet
 		// sockets takes as long: side by side they take it once.

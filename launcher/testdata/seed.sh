@@ -109,5 +109,7 @@ setpriv \
     -netdev tap,id=net0,ifname=kr-web,script=no,downscript=no \
     -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:0a:fe:fe:02,romfile= \
     -object rng-builtin,id=rng0 \
-    -device virtio-rng-pci,rng=rng0 <&0 &
+    -device virtio-rng-pci,rng=rng0 \
+    -action panic=none \
+    -device pvpanic <&0 &
 wait $!

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,15 +46,18 @@ func (h *host) must(t *testing.T, args ...string) string {
 	return r.Stdout
 }
 
+// quoted are the lines of a guest's console before a message.
+var quoted = regexp.MustCompile(`(?m)^kvmrun: [a-z0-9]+ \| .*\n`)
+
 // fails is run for a command that ends with the given exit status and says why
-// in one line. It returns that line.
+// in one line, behind what a console said last. It returns that line.
 func (h *host) fails(t *testing.T, status int, args ...string) string {
 	t.Helper()
 	r := h.run(t, args...)
 	if r.ExitCode != status {
 		t.Fatalf("kvmrun %s: exit status %d, want %d", strings.Join(args, " "), r.ExitCode, status)
 	}
-	message, found := strings.CutPrefix(r.Stderr, "kvmrun: ")
+	message, found := strings.CutPrefix(quoted.ReplaceAllString(r.Stderr, ""), "kvmrun: ")
 	if !found || strings.Count(message, "\n") != 1 {
 		t.Errorf("kvmrun %s: standard error is not one message of kvmrun's: %q", strings.Join(args, " "), r.Stderr)
 	}

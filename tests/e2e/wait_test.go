@@ -18,7 +18,8 @@ type waited struct {
 		For string
 		At  time.Time
 	}
-	Error *struct{ Kind, Error string }
+	Error   *struct{ Kind, Error string }
+	Console []string
 }
 
 // TestWaitForSeveral waits for two VMs and several conditions of each.
