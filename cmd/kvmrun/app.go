@@ -51,7 +51,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 	root.AddCommand(
 		startCommand(a), listCommand(a), inspectCommand(a), waitCommand(a), stopCommand(a), resumeCommand(a),
 		adoptCommand(a), gcCommand(a),
-		logsCommand(a), consoleCommand(a), qmpCommand(a), eventsCommand(a),
+		logsCommand(a), consoleCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),
 		imageCommand(a), hostCommand(a), netCommand(a), versionCommand(a),
 	)
 	root.InitDefaultCompletionCmd()

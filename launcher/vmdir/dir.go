@@ -18,6 +18,7 @@ import (
 const (
 	SpecFile      = "spec.json"       // what was asked for, completed
 	StateFile     = "state.json"      // what is
+	KnownHosts    = "known_hosts"     // the guest's SSH host key, for ssh
 	EventsFile    = "events.jsonl"    // what happened, one JSON object a line
 	ConsoleLog    = "console.log"     // all that the serial port said
 	QEMULog       = "qemu.log"        // QEMU's standard output and error

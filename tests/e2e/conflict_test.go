@@ -86,7 +86,7 @@ func TestRenamedUplinkIsDefended(t *testing.T) {
 	})
 	h.must(t, "stop", "--force", "web")
 	rename("wan0", "eth0")
-	h.isAsBefore(t)
+	h.turnsAsBefore(t) // the carrier and the IPv6 address take a moment
 }
 
 // TestConflict has a machine of the LAN claim a VM's address: it is told off, and

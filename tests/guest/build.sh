@@ -8,6 +8,8 @@
 #   build.sh OUT generic    OUT/generic-vmlinuz and OUT/generic-initrd, with
 #                           drivers for QEMU's emulated cards (e1000, rtl8139
 #                           and more), which the other's cloud kernel lacks
+#   build.sh OUT ssh        OUT/ssh-initrd, the first one's initrd with an SSH
+#                           server, which takes its keys from the seed disk
 #
 # The console is ttyS0. "guest: ready" on it says that init is done, "guest:
 # lease eth0 ADDRESS/LENGTH …" that an address was taken by DHCP; a shell
@@ -24,7 +26,7 @@
 set -eu
 
 usage() {
-	echo "usage: $0 OUT [generic]" >&2
+	echo "usage: $0 OUT [generic|ssh]" >&2
 	exit 2
 }
 
@@ -38,6 +40,9 @@ cloud)
 	;;
 generic)
 	metapackage=linux-image-amd64 prefix=generic- drivers='e1000 e1000e 8139cp pcnet32 ne2k-pci vmxnet3'
+	;;
+ssh)
+	metapackage='' prefix=ssh- drivers=''
 	;;
 *) usage ;;
 esac
@@ -54,7 +59,7 @@ cmdline='console=ttyS0 mitigations=off panic=0'
 main() {
 	stamp="$out/.${prefix}stamp"
 	wanted=$(inputs)
-	exec 9>"$out/.lock"
+	exec 9>"$out/.${prefix}lock"
 	flock 9
 	if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
 		return
@@ -63,6 +68,12 @@ main() {
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 1' HUP INT TERM
 
+	if [ "$prefix" = ssh- ]; then
+		make_ssh_initrd
+		mv "$work/initrd" "$out/ssh-initrd"
+		echo "$wanted" >"$stamp"
+		return
+	fi
 	fetch_kernel
 	make_initrd
 	if [ -z "$prefix" ]; then
@@ -77,29 +88,33 @@ main() {
 # inputs prints what the result depends on; the kernel's version is not in it,
 # so that a second run needs no network. `make clean` brings a new kernel.
 inputs() {
-	cat "$here/build.sh" "$here/init" "$here/lease" "$here/powerbutton" /bin/busybox |
+	cat "$here/build.sh" "$here/init" "$here/lease" "$here/powerbutton" "$here/ssh-server" /bin/busybox |
 		sha256sum
+}
+
+# download gets the packages that a command names, of the archive as it is now.
+download() {
+	# shellcheck disable=SC2046 # a list of names
+	if [ -z "$("$1")" ] || ! apt-get download -q $("$1") >apt.log 2>&1; then
+		# The lists are missing, or older than the archive.
+		if ! apt-get update -q >>apt.log 2>&1; then
+			cat apt.log >&2
+			echo "$0: apt-get update failed; run it as root, then try again" >&2
+			exit 1
+		fi
+		apt-get download -q $("$1") >>apt.log 2>&1 || {
+			cat apt.log >&2
+			echo "$0: cannot download what is needed ($1)" >&2
+			exit 1
+		}
+	fi
 }
 
 # fetch_kernel unpacks the package that the metapackage depends on.
 fetch_kernel() {
 	(
 		cd "$work"
-		package=$(kernel_package)
-		if [ -z "$package" ] || ! apt-get download -q "$package" >apt.log 2>&1; then
-			# The lists are missing, or older than the archive.
-			if ! apt-get update -q >>apt.log 2>&1; then
-				cat apt.log >&2
-				echo "$0: apt-get update failed; run it as root, then try again" >&2
-				exit 1
-			fi
-			package=$(kernel_package)
-			apt-get download -q "$package" >>apt.log 2>&1 || {
-				cat apt.log >&2
-				echo "$0: cannot download ${package:-$metapackage}" >&2
-				exit 1
-			}
-		fi
+		download kernel_package
 		dpkg -x ./*.deb root
 		rm ./*.deb
 	)
@@ -162,6 +177,33 @@ make_initrd() {
 	# Not compressed: the emulated CPU takes longer to unpack it than QEMU
 	# to hand it over.
 	(cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
+}
+
+ssh_packages() { echo dropbear-bin libtomcrypt1 libtommath1 libgmp10 libcrypt1 zlib1g libc6; }
+
+# make_ssh_initrd puts an archive behind the initrd, which the kernel unpacks too.
+make_ssh_initrd() {
+	"$here/build.sh" "$out"
+	tree=$work/tree
+	mkdir -p "$tree/bin" "$tree/etc" "$work/root"
+	(
+		cd "$work"
+		download ssh_packages
+		for package in ./*.deb; do dpkg -x "$package" root; done
+	)
+	for program in usr/sbin/dropbear usr/bin/dropbearconvert; do
+		install -m 755 "$work/root/$program" "$tree/bin"
+	done
+	libraries=$work/root/usr/lib/x86_64-linux-gnu:$work/root/lib/x86_64-linux-gnu
+	LD_LIBRARY_PATH=$libraries ldd "$tree/bin/dropbear" "$tree/bin/dropbearconvert" |
+		grep -o '/[^ ]*' | grep -v ':$' | sort -u | while read -r library; do
+		place=$tree/lib/x86_64-linux-gnu
+		case $library in */ld-linux*) place=$tree/lib64 ;; esac
+		mkdir -p "$place"
+		cp -L "$library" "$place"
+	done
+	install -m 755 "$here/ssh-server" "$tree/etc/ssh-server"
+	(cat "$out/initrd" && cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
 }
 
 # make_disk makes a FAT file system that syslinux boots, without partitions.

@@ -43,6 +43,16 @@ func GenericGuest(t testing.TB) GuestFiles {
 	}
 }
 
+// SSHGuest is a guest with an SSH server, which takes its keys from the seed disk.
+func SSHGuest(t testing.TB) GuestFiles {
+	t.Helper()
+	dir := buildGuest(t, "ssh")
+	return GuestFiles{
+		Kernel: filepath.Join(dir, "vmlinuz"),
+		Initrd: filepath.Join(dir, "ssh-initrd"),
+	}
+}
+
 // CopyDisk copies the guest's disk into a directory of the test, so that it
 // may be written, and returns the copy's path.
 func (g GuestFiles) CopyDisk(t testing.TB) string {

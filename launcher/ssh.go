@@ -1,0 +1,153 @@
+package launcher
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"kvmrun/launcher/firstboot"
+	"kvmrun/launcher/identity"
+	"kvmrun/launcher/vmdir"
+)
+
+// SSH is how to log into a VM by the ssh of the host's (ssh_config(5)).
+type SSH struct {
+	VM   string `json:"vm"`
+	IP   string `json:"ip"`
+	User string `json:"user"`
+	// KnownHosts is a file of this VM's alone, with the guest's host key if that was
+	// known before it booted.
+	KnownHosts string `json:"known_hosts"`
+	// Known says that it was. Otherwise the first key that the guest shows is taken
+	// and kept as long as the VM lives: the VM's address leads to its own tap and
+	// nowhere else, so that nobody but the guest can show one.
+	Known bool `json:"known"`
+	// IdentityFile is kvmrun's own key, if the guest was told to take it.
+	IdentityFile string `json:"identity_file,omitempty"`
+}
+
+// SSH tells how to log into a VM that runs, and writes the files that ssh needs for it.
+func (l *Launcher) SSH(name string) (SSH, error) {
+	s, err := l.ssh(name)
+	return s, during("ssh to "+printableName(name), err)
+}
+
+func (l *Launcher) ssh(name string) (SSH, error) {
+	dir, err := l.dir(name)
+	if err != nil {
+		return SSH{}, err
+	}
+	vm, err := l.look(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return SSH{}, noSuchVM(name)
+	case err != nil:
+		return SSH{}, err
+	case vm.PID == 0 && vm.State != Starting:
+		return SSH{}, fail(KindEnded, "see kvmrun logs "+name, "the VM has ended: %s", vm.Reason)
+	}
+	s := SSH{VM: name, IP: vm.IP, User: firstboot.Root, KnownHosts: dir.File(vmdir.KnownHosts)}
+	f := vm.Spec.FirstBoot
+	if f == nil {
+		return s, nil
+	}
+	s.User, s.Known = f.Login, true
+	if s.IdentityFile, err = l.loginKey(); err != nil {
+		return SSH{}, err
+	}
+	line := name + " " + f.HostKey + "\n"
+	return s, inFolderOf(dir, vm.UUID, func(d vmdir.Dir) error {
+		return replaceFile(d.File(vmdir.KnownHosts), line)
+	})
+}
+
+// loginKey is the file of the key with which kvmrun logs in. It is written where it is
+// not what it should be.
+func (l *Launcher) loginKey() (string, error) {
+	id, err := identity.Read(l.data)
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(l.data, "ssh")
+	private := filepath.Join(folder, "id_ed25519")
+	key := id.LoginKey()
+	public := private + ".pub"
+	// The private key's form is another each time, and only the public one can be held
+	// against a file; so it is written last.
+	if _, err := os.Lstat(private); err == nil {
+		if is, err := os.ReadFile(public); err == nil && string(is) == key.Public+"\n" {
+			return private, nil
+		}
+	}
+	return private, errors.Join(
+		os.MkdirAll(folder, 0o700),
+		replaceFile(private, key.Private),
+		replaceFile(public, key.Public+"\n"))
+}
+
+// replaceFile makes a file of mode 0600 say a text, whole, if it does not.
+func replaceFile(path, text string) error {
+	if is, err := os.ReadFile(path); err == nil && bytes.Equal(is, []byte(text)) {
+		return nil
+	}
+	return renameio.WriteFile(path, []byte(text), 0o600)
+}
+
+// Options are those of ssh_config(5), name and value, that lead to the VM and to no
+// other, with no question asked.
+func (s SSH) Options() [][2]string {
+	check := "accept-new"
+	if s.Known {
+		check = "yes"
+	}
+	options := [][2]string{
+		{"HostName", s.IP}, {"User", s.User}, {"HostKeyAlias", s.VM},
+		{"UserKnownHostsFile", sshPath(s.KnownHosts)}, {"GlobalKnownHostsFile", os.DevNull},
+		{"StrictHostKeyChecking", check}, {"CheckHostIP", "no"}, {"HashKnownHosts", "no"},
+	}
+	if s.IdentityFile != "" {
+		options = append(options, [2]string{"IdentityFile", sshPath(s.IdentityFile)}, [2]string{"IdentitiesOnly", "yes"})
+	}
+	return options
+}
+
+// Args are ssh's arguments, its own name first, for a command in the guest; none for a
+// shell. The words of the command reach the guest's shell as they are.
+func (s SSH) Args(command []string) []string {
+	args := []string{"ssh"}
+	for _, o := range s.Options() {
+		args = append(args, "-o", o[0]+"="+o[1])
+	}
+	args = append(args, s.VM)
+	if len(command) == 0 {
+		return args
+	}
+	words := make([]string, len(command))
+	for i, word := range command {
+		words[i] = quote(word)
+	}
+	return append(args, "--", strings.Join(words, " "))
+}
+
+// Stanza is for ssh's configuration: it makes the VM's name one of ssh's, scp's and
+// whatever else calls them.
+func (s SSH) Stanza() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Host %s\n", s.VM)
+	for _, o := range s.Options() {
+		fmt.Fprintf(&b, "    %s %s\n", o[0], o[1])
+	}
+	return b.String()
+}
+
+// sshPath is a path as ssh's configuration has it: quoted, and with no percent sign that
+// stands for something else.
+func sshPath(path string) string {
+	return `"` + strings.NewReplacer("%", "%%", `\`, `\\`, `"`, `\"`).Replace(path) + `"`
+}
