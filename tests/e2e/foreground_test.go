@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"kvmrun/tests/lab"
 )
 
 // TestForeground shows the console and stops the VM by Ctrl-C.
@@ -55,7 +57,9 @@ func TestForegroundThatNobodySees(t *testing.T) {
 	t.Run("SIGHUP", func(t *testing.T) {
 		t.Parallel()
 		h := newHost(t)
-		p := h.Host.Start(t, "kvmrun", startArgs(append(boot(t), "--name", "web", "--foreground")...)...)
+		// These tests may themselves be run by nohup(1).
+		args := startArgs(append(boot(t), "--name", "web", "--foreground")...)
+		p := h.Host.Start(t, "env", append([]string{"--default-signal=HUP", lab.Binary(t)}, args...)...)
 		p.Stdout.WaitFor(t, "guest: ready", patience)
 		p.Signal(t, unix.SIGHUP)
 		p.Wait(t, patience)
