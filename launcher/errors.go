@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"kvmrun/images"
+	"kvmrun/images/fetch"
 	"kvmrun/images/store"
 	"kvmrun/netplumb"
 )
@@ -35,6 +36,7 @@ const (
 	KindStorage    Kind = "storage"    // the run or data directory cannot be written
 	KindEnded      Kind = "ended"      // the VM ended before the condition was met
 	KindBoot       Kind = "boot"       // the guest failed to boot, or its kernel panicked
+	KindFetch      Kind = "fetch"      // a download failed, or a file is not what its checksum says
 	KindCanceled   Kind = "canceled"   // the caller gave up, as by Ctrl-C
 )
 
@@ -129,7 +131,8 @@ func allOf(first *Error, errs []error) error {
 // to do.
 func hasAdvice(err error) bool {
 	var image *images.Error
-	return errors.As(err, &image) || errors.Is(err, netplumb.ErrPermission)
+	var fetched *fetch.Error
+	return errors.As(err, &image) || errors.As(err, &fetched) || errors.Is(err, netplumb.ErrPermission)
 }
 
 // wayOut is the advice for failures of the system's own, which bring none.
@@ -144,9 +147,12 @@ func During(op string, err error) error { return during(op, err) }
 // classify sorts the errors of the packages below.
 func classify(err error) Kind {
 	var image *images.Error
+	var fetched *fetch.Error
 	switch {
 	case errors.As(err, &image):
 		return classifyImage(err)
+	case errors.As(err, &fetched):
+		return classifyFetch(fetched)
 	case errors.Is(err, context.Canceled):
 		return KindCanceled
 	case errors.Is(err, context.DeadlineExceeded):

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"kvmrun/images"
+	"kvmrun/images/fetch"
 	"kvmrun/images/store"
 	"kvmrun/netplumb"
 )
@@ -37,6 +38,14 @@ func TestKindOf(t *testing.T) {
 		"image name":        {&images.Error{Kind: store.ErrName}, KindUsage},
 		"image record":      {&images.Error{Kind: store.ErrRecord}, KindStorage},
 		"no qemu-img":       {&images.Error{Kind: store.ErrNoConverter}, KindHost},
+		"download":          {&fetch.Error{Source: "https://h/a", Kind: fetch.ErrNotFound}, KindFetch},
+		"wrong checksum":    {&fetch.Error{Source: "disk.img", Kind: fetch.ErrChecksum}, KindFetch},
+		"no checksum":       {&fetch.Error{Source: "https://h/a", Kind: fetch.ErrUnchecked}, KindUsage},
+		"no local file":     {&fetch.Error{Source: "disk.img.xz", Kind: fetch.ErrNotFound}, KindImage},
+		"secret file":       {&fetch.Error{Source: "disk.img.xz", Kind: fetch.ErrForbidden}, KindPermission},
+		"secret download":   {&fetch.Error{Source: "https://h/a", Kind: fetch.ErrForbidden}, KindFetch},
+		"no room for it":    {&fetch.Error{Source: "https://h/a", Kind: fetch.ErrNoSpace}, KindStorage},
+		"bad archive":       {&fetch.Error{Source: "https://h/a", Kind: fetch.ErrArchive}, KindImage},
 		"image changed":     {&images.Error{Kind: store.ErrChanged}, KindImage},
 		"no tun":            {netplumb.ErrNoTun, KindHost},
 		"net permission":    {netplumb.ErrPermission, KindPermission},

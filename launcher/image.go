@@ -19,23 +19,6 @@ func (l *Launcher) imageStore() *store.Store {
 	})
 }
 
-// ImportImage makes an image of a file, see store.Store.Import. The path may be a
-// relative one.
-func (l *Launcher) ImportImage(ctx context.Context, r store.Request) (i store.Image, already bool, err error) {
-	op := "import image " + printableName(r.Name)
-	err = CheckImageName(r.Name)
-	if err == nil && r.Format != "" && !images.Convertible(r.Format) {
-		err = fail(KindUsage, "say qcow2, raw, vmdk, vdi, vhdx or vpc", "--format %.40q is not one that can be imported", r.Format)
-	}
-	if err == nil {
-		err = absolute(&r.Path)
-	}
-	if err == nil {
-		i, already, err = l.imageStore().Import(ctx, r)
-	}
-	return i, already, imageFailed(op, err)
-}
-
 // Images lists the images in the order of their names. With an error it has those
 // that could be read.
 func (l *Launcher) Images() ([]store.Image, error) {
@@ -90,10 +73,12 @@ func (l *Launcher) VerifyImages(ctx context.Context, names []string, progress fu
 	return found, imageFailed("verify images", err)
 }
 
-// PruneImages removes what nobody needs from the store, or lists it.
+// PruneImages removes what nobody needs from the store, or lists it, and what
+// interrupted downloads have left.
 func (l *Launcher) PruneImages(ctx context.Context, dryRun bool) ([]store.Litter, error) {
-	found, err := l.imageStore().Prune(ctx, dryRun)
-	return found, imageFailed("prune images", err)
+	downloads, err := l.pruneDownloads(dryRun)
+	found, err2 := l.imageStore().Prune(ctx, dryRun)
+	return append(found, downloads...), imageFailed("prune images", errors.Join(err, err2))
 }
 
 // imageFailed says what was attempted when err happened.

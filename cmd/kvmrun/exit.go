@@ -38,6 +38,7 @@ var exitStatuses = []exitStatus{
 	{16, kindOutput, "the result could not be printed"},
 	{17, kindUnreachable, "the VM cannot be reached"},
 	{18, launcher.KindBoot, "the guest failed to boot, or its kernel panicked"},
+	{19, launcher.KindFetch, "a download failed, or a file is not what its checksum says"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 

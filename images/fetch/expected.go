@@ -29,7 +29,7 @@ func (g *getter) expected(ctx context.Context, s Source) (Digest, error) {
 		return g.fromSums(ctx, at)
 	case g.source.remote():
 		return "", &Error{Source: g.source.String(), Kind: ErrUnchecked, Detail: "nothing says what the file must be",
-			Advice: "give its checksum by --checksum sha256:HEX, or a file of checksums by --checksums URL, or --checksums auto to look for SHA256SUMS beside it"}
+			Advice: "give its checksum by --checksum sha256:HEX, or a file of checksums by --checksums, or --checksums auto to look for SHA256SUMS beside it"}
 	}
 	return "", nil
 }
@@ -52,7 +52,7 @@ func (g *getter) fromSums(ctx context.Context, at location) (Digest, error) {
 	if at.plain() && !g.options.SumsByHTTP {
 		return "", &Error{Source: at.String(), Kind: ErrInsecure,
 			Detail: "checksums that come by http can be replaced on their way, together with the file",
-			Advice: "use https, or give the checksum by --checksum sha256:HEX"}
+			Advice: "use https, give the checksum by --checksum sha256:HEX, or say --checksums-by-http"}
 	}
 	text, err := g.readSums(ctx, at)
 	if err != nil {

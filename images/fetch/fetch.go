@@ -45,6 +45,9 @@ type Options struct {
 	MaxUnpacked int64
 	// AsIs leaves packed what is packed.
 	AsIs bool
+	// AsNamed unpacks only what has a name that says so, too: for a file that
+	// should be a raw disk, whose first bytes a guest has written.
+	AsNamed bool
 	// SumsByHTTP takes a file of checksums that comes by plain http, which
 	// whoever sits in between can replace together with the file.
 	SumsByHTTP bool
@@ -69,7 +72,7 @@ type Step string
 
 // The steps of getting a file, in their order. A local file is read only.
 const (
-	Waiting     Step = "waiting for another download of it"
+	Waiting     Step = "waiting for another download of"
 	Downloading Step = "downloading"
 	Checking    Step = "checking"
 	Reading     Step = "reading"

@@ -218,6 +218,9 @@ func TestRedirects(t *testing.T) {
 	mustGet(t, t.TempDir(), Source{Location: to(target.URL+"/b").URL + "/a.img", Digest: digest}, quick, content)
 	loop := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) })
 	mustFail(t, t.TempDir(), Source{Location: loop.URL + "/a", Digest: digest}, quick, ErrRedirect, "more than 10 times")
+	if n := len(loop.asked()); n != 11 {
+		t.Errorf("it was asked %d times", n)
+	}
 	mustFail(t, t.TempDir(), Source{Location: to("file:///etc/passwd").URL + "/a", Digest: digest}, quick, ErrRedirect)
 	mustFail(t, t.TempDir(), Source{Location: to("http://" + strings.TrimPrefix(target.URL, "http://") + "/\x7f").URL, Digest: digest}, quick, ErrConnection)
 }
@@ -262,6 +265,7 @@ func TestHostsThatCannotBeReached(t *testing.T) {
 	digest := Digest("sha256:" + hexA)
 	dir := t.TempDir()
 	mustFail(t, dir, Source{Location: closed + "/a", Digest: digest}, quick, ErrHost, "refused")
+	wantEmpty(t, dir)
 	missing := &net.DNSError{Err: "no such host", Name: "nowhere.example", IsNotFound: true}
 	if e := requestFailed(fmt.Errorf("dial: %w", missing), true); !errors.Is(e, ErrHost) || !strings.Contains(e.Error(), "there is no host nowhere.example") {
 		t.Error(e)

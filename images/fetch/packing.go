@@ -46,7 +46,24 @@ func (g *getter) packing(f io.ReaderAt) (packing, error) {
 	if err != nil && err != io.EOF {
 		return packing{}, err
 	}
-	return recognise(start[:n]), nil
+	p := recognise(start[:n])
+	if name := g.source.name(); g.options.AsNamed && p.trim(name) == name {
+		return packing{}, nil
+	}
+	return p, nil
+}
+
+// Packed tells whether Get would unpack a local file. Of one that cannot be read
+// it says no.
+func Packed(path string, o Options) bool {
+	g := getter{options: o, source: location{path: path}}
+	f, err := openLocal(g.source)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	p, err := g.packing(f)
+	return err == nil && p.unpack != nil
 }
 
 // recognise is the packing of which these are the first bytes.

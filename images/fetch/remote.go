@@ -36,7 +36,7 @@ func (g *getter) share(ctx context.Context) (*File, error) {
 }
 
 // finish makes a partial file whole, checks it and makes of it what was asked
-// for. What is wrong goes, and so does what fills the disk.
+// for. What is wrong goes, and so does what fills the disk, or is empty.
 func (g *getter) finish(ctx context.Context, p *partial) (*File, error) {
 	err := g.complete(ctx, p)
 	var sums *tally
@@ -44,7 +44,7 @@ func (g *getter) finish(ctx context.Context, p *partial) (*File, error) {
 		sums, err = g.check(ctx, p)
 	}
 	if err != nil {
-		if !p.unlinked && lost(err) {
+		if !p.unlinked && (p.size == 0 || lost(err)) {
 			p.remove()
 		}
 		return nil, err

@@ -229,7 +229,7 @@ func TestKilledEverywhere(t *testing.T) {
 		}
 		_ = c.Wait()
 	}
-	if _, err := Sweep(dir, 0); err != nil {
+	if _, err := Sweep(dir, 0, false); err != nil {
 		t.Error(err)
 	}
 	wantEmpty(t, dir)

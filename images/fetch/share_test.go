@@ -166,24 +166,28 @@ func TestSweep(t *testing.T) {
 		writeFile(t, filepath.Join(dir, name), nil)
 	}
 	wantFiles(t, dir, 2+2+8)
-	if removed, err := Sweep(dir, time.Hour); err != nil || len(removed) != 0 {
-		t.Errorf("%q are old: %v", removed, err)
+	if removed, err := Sweep(dir, time.Hour, false); err != nil || len(removed) != 0 {
+		t.Errorf("%v are old: %v", removed, err)
 	}
 	wantFiles(t, dir, 2+2+8)
-	if removed, err := Sweep(dir, 0); err != nil || len(removed) != 1 {
-		t.Errorf("%q were left: %v", removed, err)
+	if left, err := Sweep(dir, 0, true); err != nil || len(left) != 1 || left[0].Removed {
+		t.Errorf("%v are left: %v", left, err)
+	}
+	wantFiles(t, dir, 2+2+8)
+	if removed, err := Sweep(dir, 0, false); err != nil || len(removed) != 1 || !removed[0].Removed || removed[0].Size < 100_000 {
+		t.Errorf("%v were left: %v", removed, err)
 	}
 	wantFiles(t, dir, 2+5) // of the one at work, and the strangers
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Wait()
-	if removed, err := Sweep(dir, 0); err != nil || len(removed) != 1 {
-		t.Errorf("%q were left by the killed: %v", removed, err)
+	if removed, err := Sweep(dir, 0, false); err != nil || len(removed) != 1 {
+		t.Errorf("%v were left by the killed: %v", removed, err)
 	}
 	wantFiles(t, dir, 5)
-	if removed, err := Sweep(filepath.Join(dir, "none"), 0); err != nil || removed != nil {
-		t.Errorf("%q %v", removed, err)
+	if removed, err := Sweep(filepath.Join(dir, "none"), 0, false); err != nil || removed != nil {
+		t.Errorf("%v %v", removed, err)
 	}
 }
 

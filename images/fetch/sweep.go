@@ -12,11 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sweep removes from the folder what downloads left that nobody has gone on
-// with for the time, and returns the names of the partial files removed. What a
-// process works on stays, and so does every file that is not of this package's
-// making. A folder that does not exist is empty.
-func Sweep(dir string, age time.Duration) ([]string, error) {
+// Leftover is a partial file that no process works on.
+type Leftover struct {
+	Path    string
+	Size    int64 // bytes of the host's disk
+	Removed bool
+}
+
+// Sweep finds in the folder what downloads left that nobody has gone on with for
+// the time, and removes it unless dryRun is set. What a process works on stays,
+// and so does every file that is not of this package's making. A folder that does
+// not exist is empty. It goes on where something fails; the error joins all that
+// did.
+func Sweep(dir string, age time.Duration, dryRun bool) ([]Leftover, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -24,7 +32,7 @@ func Sweep(dir string, age time.Duration) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var removed []string
+	var found []Leftover
 	var failed error
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -32,20 +40,21 @@ func Sweep(dir string, age time.Duration) ([]string, error) {
 		if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < age {
 			continue // gone meanwhile, or no concern
 		}
-		switch stem, kind := kindOf(e.Name()); kind {
-		case partialEnding:
-			gone, err := sweepPartial(filepath.Join(dir, stem))
-			if gone {
-				removed = append(removed, e.Name())
+		switch stem, kind := kindOf(e.Name()); {
+		case kind == partialEnding:
+			one, err := sweepPartial(filepath.Join(dir, stem), dryRun)
+			if one != nil {
+				found = append(found, *one)
 			}
 			failed = errors.Join(failed, err)
-		case recordEnding:
+		case dryRun:
+		case kind == recordEnding:
 			failed = errors.Join(failed, sweepRecord(filepath.Join(dir, stem)))
-		case namelessPattern:
+		case kind == namelessPattern:
 			failed = errors.Join(failed, ignoreGone(os.Remove(path)))
 		}
 	}
-	return removed, failed
+	return found, failed
 }
 
 // kindOf tells what a name in the folder stands for; empty for a stranger's.
@@ -72,22 +81,29 @@ func kindOf(name string) (stem, kind string) {
 	return "", ""
 }
 
-// sweepPartial removes a partial file that nobody has locked.
-func sweepPartial(stem string) (bool, error) {
+// sweepPartial removes a partial file that nobody has locked; nil if there is none.
+func sweepPartial(stem string, dryRun bool) (*Leftover, error) {
 	f, err := os.OpenFile(stem+partialEnding, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return false, ignoreGone(err)
+		return nil, ignoreGone(err)
 	}
 	p := &partial{f: f, path: stem}
 	defer p.close()
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return false, nil
+		return nil, nil
 	}
 	if gone, err := p.gone(); gone || err != nil {
-		return false, err
+		return nil, err
 	}
-	p.remove()
-	return true, nil
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return nil, err
+	}
+	found := &Leftover{Path: f.Name(), Size: stat.Blocks * 512, Removed: !dryRun}
+	if !dryRun {
+		p.remove()
+	}
+	return found, nil
 }
 
 // sweepRecord removes a record whose partial file is gone.

@@ -73,6 +73,9 @@ func TestUnpackDownloaded(t *testing.T) {
 	if f.Name != "disk.raw" || f.Packing != "xz" || f.SourceDigest != sha512Of(packed) {
 		t.Errorf("%+v", f)
 	}
+	if Packed(dir, quick) || Packed(dir+"/none", quick) {
+		t.Error("a folder is packed")
+	}
 	asIs := quick
 	asIs.AsIs = true
 	if f := mustGet(t, dir, s, asIs, packed); f.Name != "disk.raw.xz" || f.Packing != "" {
@@ -192,6 +195,23 @@ func TestGreedyArchives(t *testing.T) {
 	mustFail(t, t.TempDir(), Source{Location: writeFile(t, t.TempDir()+"/disk", zstd)}, quick, ErrArchive, "window")
 	filter := archive(t, "xz -c --x86 --lzma2", content)
 	mustFail(t, t.TempDir(), Source{Location: writeFile(t, t.TempDir()+"/disk", filter)}, quick, ErrArchive, "filter")
+}
+
+// A raw disk is what a guest has made of it: its first bytes say nothing.
+func TestUnpackAsNamed(t *testing.T) {
+	t.Parallel()
+	content := noise(1000)
+	packed := archive(t, "xz -c", content)
+	dir := t.TempDir()
+	named := quick
+	named.AsNamed = true
+	for name, want := range map[string][]byte{"disk.raw.xz": content, "disk.XZ": content, "disk.raw": packed, "disk.gz": packed, ".xz": packed} {
+		path := writeFile(t, filepath.Join(t.TempDir(), name), packed)
+		mustGet(t, dir, Source{Location: path}, named, want)
+		if Packed(path, named) != bytes.Equal(want, content) || !Packed(path, quick) {
+			t.Errorf("%s: is packed by name: %v", name, Packed(path, named))
+		}
+	}
 }
 
 func TestRecognise(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"kvmrun/images"
@@ -95,19 +96,26 @@ func (r *Request) open() (*images.Chain, error) {
 		Format: r.Format, ReadOnly: true, AllowBacking: r.AllowBacking && r.From == "", Foreign: true,
 	})
 	if err != nil {
+		if r.From != "" && errors.Is(err, images.ErrBacking) {
+			return nil, r.backed()
+		}
 		return nil, err
 	}
 	if len(chain.Layers) > 1 && r.From != "" {
-		err = imageError(r.From, images.ErrBacking, nil, "fetch all files into one folder and import that",
-			"it has a backing file, which would have to be fetched too")
-	}
-	if err == nil {
+		err = r.backed()
+	} else {
 		err = chain.CheckUnused()
 	}
 	if err != nil {
 		return nil, errors.Join(err, chain.Close())
 	}
 	return chain, nil
+}
+
+// backed is why a fetched file is not imported that has a backing file.
+func (r *Request) backed() error {
+	return imageError(r.From, images.ErrBacking, nil, "fetch all files into one folder and import that",
+		"it has a backing file, which would have to be fetched too")
 }
 
 // about has an error speak of what the user named.
@@ -117,6 +125,7 @@ func (r *Request) about(err error) error {
 		e.Path = r.Path
 		if r.From != "" {
 			e.Path = r.From
+			e.Advice = strings.ReplaceAll(e.Advice, r.Path, "FILE") // not the file that was fetched
 		}
 	}
 	return err
