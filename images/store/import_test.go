@@ -288,3 +288,25 @@ func TestProgramThatIsMissing(t *testing.T) {
 	empty(t, s)
 	mustImport(t, s, converted(t, raw, "qcow2"), "web")
 }
+
+// TestBlobThatIsThere stays the file that it is, for a guest may run from it, but
+// for one that somebody has cut short.
+func TestBlobThatIsThere(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	qcow2 := converted(t, rawDisk(t, 12, 1<<20), "qcow2")
+	i := mustImport(t, s, qcow2, "one")
+	before, err := os.Stat(i.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustImport(t, s, qcow2, "two")
+	if after, err := os.Stat(i.Path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("another file has taken its place: %v", err)
+	}
+	if err := os.Truncate(i.Path, 1000); err != nil {
+		t.Skipf("only root may write what is read-only: %v", err)
+	}
+	mustImport(t, s, qcow2, "three")
+	sound(t, s)
+}

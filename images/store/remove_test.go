@@ -83,8 +83,9 @@ func TestUsersThatNobodyKnows(t *testing.T) {
 	}
 }
 
+// TestPrune is not parallel: a program that another test starts has, for a moment,
+// the lock of a folder along with it.
 func TestPrune(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	if found, err := s.Prune(t.Context(), false); err != nil || len(found) != 0 {
 		t.Errorf("of no store: %+v, %v", found, err)
@@ -229,7 +230,7 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	for n, says := range []string{"gone from the store", "", "is not what was imported", "is not what was imported"} {
-		if v := all[n]; v.OK != (says == "") || !strings.Contains(v.Problem, says) {
+		if v := all[n]; v.OK != (says == "") || !strings.Contains(v.Problem, says) || !v.OK && !strings.HasPrefix(v.Problem, "image "+v.Name+": ") {
 			t.Errorf("%+v, want %q", v, says)
 		}
 	}

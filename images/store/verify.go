@@ -30,7 +30,7 @@ func (s *Store) Verify(ctx context.Context, names []string, progress func(name s
 			return nil, err
 		}
 	}
-	known := map[Digest]string{} // what is wrong with those that were looked at
+	known := map[Digest]*images.Error{} // what is wrong with those that were looked at; nil for nothing
 	found := make([]Verdict, 0, len(names))
 	for _, name := range names {
 		v := Verdict{Name: name}
@@ -42,8 +42,13 @@ func (s *Store) Verify(ctx context.Context, names []string, progress func(name s
 			return found, err
 		default:
 			v.Digest = r.Digest
-			if v.Problem, err = s.problem(ctx, r, known, progress); err != nil {
+			bad, err := s.problem(ctx, r, known, progress)
+			if err != nil {
 				return found, err
+			}
+			if bad != nil {
+				bad.Path = name
+				v.Problem = bad.Error()
 			}
 		}
 		v.OK = v.Problem == ""
@@ -52,8 +57,8 @@ func (s *Store) Verify(ctx context.Context, names []string, progress func(name s
 	return found, nil
 }
 
-// problem is what is wrong with a record's blob; empty if nothing is.
-func (s *Store) problem(ctx context.Context, r record, known map[Digest]string, progress func(name string, done, total int64)) (string, error) {
+// problem is what is wrong with a record's blob; nil if nothing is.
+func (s *Store) problem(ctx context.Context, r record, known map[Digest]*images.Error, progress func(name string, done, total int64)) (*images.Error, error) {
 	if problem, ok := known[r.Digest]; ok {
 		return problem, nil
 	}
@@ -63,15 +68,11 @@ func (s *Store) problem(ctx context.Context, r record, known map[Digest]string, 
 		}
 	})
 	var bad *images.Error
-	switch {
-	case err == nil:
-		known[r.Digest] = ""
-	case errors.As(err, &bad) && !errors.Is(err, ErrNoConverter):
-		known[r.Digest] = bad.Error()
-	default:
-		return "", err
+	if err != nil && (!errors.As(err, &bad) || errors.Is(err, ErrNoConverter)) {
+		return nil, err
 	}
-	return known[r.Digest], nil
+	known[r.Digest] = bad
+	return bad, nil
 }
 
 // verify looks at one blob. What is wrong with it is an *images.Error.

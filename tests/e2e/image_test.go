@@ -166,28 +166,41 @@ func (h *host) runs(t *testing.T, line string) bool {
 	return slices.Contains(h.Host.Processes(t), line)
 }
 
-// TestImportKilledAtAnyCall kills imports at system calls that change the host, one
+// TestImageKilledAtAnyCall kills commands at system calls that change the host, one
 // after another. There is never a part of an image, and the next import does all.
-func TestImportKilledAtAnyCall(t *testing.T) {
+func TestImageKilledAtAnyCall(t *testing.T) {
 	t.Parallel()
-	for name, from := range map[string]func(*testing.T) string{
-		"as it is":  func(t *testing.T) string { return lab.BlankDisk(t, "qcow2") },
-		"converted": func(t *testing.T) string { return rawDisk(t, "y") },
+	raw, other, qcow2 := rawDisk(t, "y"), rawDisk(t, "other"), lab.BlankDisk(t, "qcow2")
+	for name, c := range map[string]struct{ command, before []string }{
+		"import as it is":    {command: []string{"import", qcow2, "web"}},
+		"import and convert": {command: []string{"import", raw, "web"}},
+		"replace":            {[]string{"import", "--replace", raw, "web"}, []string{"import", other, "web"}},
+		"remove":             {[]string{"rm", "web"}, []string{"import", qcow2, "web"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			command := []string{lab.Binary(t), "image", "import", from(t), "web"}
+			prepare := func() {
+				if c.before != nil {
+					h.Host.MustRun(t, "kvmrun", append([]string{"image"}, c.before...)...)
+				}
+			}
+			command := append([]string{lab.Binary(t), "image"}, c.command...)
+			prepare()
 			whole := h.trace(t, trace.Order{Command: command})
-			h.must(t, "image", "rm", "web")
 			calls := whole.Count(trace.Command)
-			if whole.Exit != 0 || calls < 20 {
+			if whole.Exit != 0 || calls < 5 {
 				t.Fatalf("exit status %d after %d calls: %v", whole.Exit, calls, whole.Calls)
 			}
+			h.emptyStore(t)
 			const step = 3
 			for at := 1 + time.Now().Nanosecond()%step; at <= calls; at += step {
+				prepare()
 				report := h.trace(t, trace.Order{Command: command, Trigger: trace.Command, At: at, Victims: []trace.Role{trace.Command}})
-				h.killedImport(t, report, command[1:])
+				h.wholeImages(t, c.before != nil && c.command[0] == "import")
+				h.Host.MustRun(t, "kvmrun", "image", "import", "--replace", raw, "web")
+				h.wholeImages(t, true)
+				h.emptyStore(t)
 				if t.Failed() {
 					t.Fatalf("killed at call %d of %d: %s", at, calls, report.Last(trace.Command))
 				}
@@ -196,21 +209,26 @@ func TestImportKilledAtAnyCall(t *testing.T) {
 	}
 }
 
-// killedImport checks the store after an import was killed, and that the next one
-// makes up for it.
-func (h *host) killedImport(t *testing.T, report *trace.Report, command []string) {
+// wholeImages checks that what is in the store is whole: the image web, and that
+// only if it must be there.
+func (h *host) wholeImages(t *testing.T, must bool) {
 	t.Helper()
-	for _, i := range h.images(t) {
+	list := h.images(t)
+	if len(list) > 1 || must && len(list) == 0 {
+		t.Errorf("listed %+v", list)
+	}
+	for _, i := range list {
 		if i.Missing || i.Name != "web" {
 			t.Errorf("there is %+v", i)
 		}
 	}
 	h.Host.MustRun(t, "kvmrun", "image", "verify")
-	h.Host.MustRun(t, "kvmrun", command...)
-	if list := h.images(t); len(list) != 1 || list[0].Missing {
-		t.Errorf("listed %+v", list)
-	}
-	h.Host.MustRun(t, "kvmrun", "image", "rm", "web")
+}
+
+// emptyStore removes the image web, and checks that nothing is left then.
+func (h *host) emptyStore(t *testing.T) {
+	t.Helper()
+	h.Host.Run(t, "kvmrun", "image", "rm", "web")
 	lab.Eventually(t, patience, func() error { // its child may not have ended yet
 		h.Host.MustRun(t, "kvmrun", "image", "prune")
 		return asError(h.change(t))
@@ -254,11 +272,12 @@ func TestImageStoreWithoutRoot(t *testing.T) {
 	}
 	h.sh(t, `
 		install -d -o 1234 -g 1234 /run/home
+		install `+lab.Binary(t)+` /run/home/kvmrun
 		export KVMRUN_DATA_DIR=/run/home/data
-		as="setpriv --reuid 1234 --regid 1234 --clear-groups"
-		$as kvmrun image import `+disk+` web
-		$as kvmrun image verify web
-		$as kvmrun image rm web
+		as="setpriv --reuid 1234 --regid 1234 --clear-groups /run/home/kvmrun"
+		$as image import `+disk+` web
+		$as image verify web
+		$as image rm web
 		rm -r /run/home`)
 	h.isAsBefore(t)
 }
