@@ -17,8 +17,9 @@ go := tests/setup-go
 # report prints what go test -json says for people, and keeps it for .ci/run.
 report = $(go) run ./tests/report -save build/test/$@$(1).json
 unit = $$($(go) list ./... | grep -v /tests/)
-# Those of the unit tests that run the QEMU which KVMRUN_TEST_QEMU names.
-qemu_tests := ./qmp ./images ./launcher/qemu
+# Those of the unit tests that run the QEMU which KVMRUN_TEST_QEMU names, or the
+# qemu-img beside it.
+qemu_tests := ./qmp ./images ./images/store ./launcher/qemu
 
 golangci_lint := build/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 qemu10 := build/qemu-10.0/qemu-system-x86_64

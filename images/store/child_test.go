@@ -36,7 +36,24 @@ func TestMain(m *testing.M) {
 const testUser = 1899999999
 
 func open(dir string) *Store {
-	return New(dir, Options{User: func() (uint32, error) { return testUser, nil }})
+	return New(dir, Options{QEMUImg: testedQEMUImg(), User: func() (uint32, error) { return testUser, nil }})
+}
+
+// testedQEMUImg is the one beside the QEMU that KVMRUN_TEST_QEMU names, if there is
+// one and every user can reach it, or else the system's.
+func testedQEMUImg() string {
+	const system = "qemu-img"
+	qemu := os.Getenv("KVMRUN_TEST_QEMU")
+	if qemu == "" {
+		return system
+	}
+	beside := filepath.Join(filepath.Dir(qemu), "qemu-img")
+	for path := beside; path != "/" && path != "."; path = filepath.Dir(path) {
+		if info, err := os.Stat(path); err != nil || info.Mode()&1 == 0 {
+			return system
+		}
+	}
+	return beside
 }
 
 // child is one process of several: "import FILE NAME…", "remove NAME…", "prune".
