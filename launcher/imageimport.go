@@ -17,7 +17,7 @@ import (
 // ImageImport asks for an image to be made of a file or of what lies at a URL.
 type ImageImport struct {
 	// Request is what is asked of the store. Its Path may be a URL (http, https,
-	// file) or a relative path; From and Digest are not looked at.
+	// file) or a relative path; From, Fetched and Digest are not looked at.
 	store.Request
 	// Checksum is the digest of the file at Path as it lies there. It, or
 	// Checksums, is needed for http and https.
@@ -31,14 +31,20 @@ type ImageImport struct {
 }
 
 // ImportImage makes an image of a file, see store.Store.Import. A file that has to
-// be downloaded, checked or unpacked is fetched first.
+// be downloaded, checked or unpacked is fetched first, unless the name has it.
 func (l *Launcher) ImportImage(ctx context.Context, r ImageImport) (i store.Image, already bool, err error) {
 	op := "import image " + printableName(r.Name)
 	if err := r.check(); err != nil {
 		return i, false, imageFailed(op, err)
 	}
-	r.From, r.Digest = "", ""
+	r.From, r.Fetched, r.Digest = "", "", ""
 	if r.remote() || r.Checksum != "" || r.Checksums != "" || fetch.Packed(r.Path, r.options()) {
+		if r.Checksum, err = fetch.Expected(ctx, r.source(), r.options()); err != nil {
+			return i, false, imageFailed(op, err)
+		}
+		if i, has := l.hasFetched(&r); has {
+			return i, true, nil
+		}
 		f, err := l.fetch(ctx, &r)
 		if err != nil {
 			return i, false, imageFailed(op, err)
@@ -64,6 +70,17 @@ func (r *ImageImport) check() error {
 }
 
 func (r *ImageImport) remote() bool { return fetch.IsURL(r.Path) }
+
+func (r *ImageImport) source() fetch.Source {
+	return fetch.Source{Location: r.Path, Digest: r.Checksum, Sums: r.Checksums}
+}
+
+// hasFetched returns the image of the name if it was made of what would be fetched.
+func (l *Launcher) hasFetched(r *ImageImport) (store.Image, bool) {
+	i, err := l.imageStore().Get(r.Name)
+	return i, err == nil && !i.Missing && r.Checksum != "" && i.Source.Fetched == string(r.Checksum) &&
+		(r.Format == "" || r.Format == i.Source.Format)
+}
 
 // options are those of fetching. The first bytes of a raw disk are a guest's, so
 // a file of this host that is called raw is unpacked only if its name says so, too.
@@ -92,14 +109,15 @@ func (l *Launcher) fetch(ctx context.Context, r *ImageImport) (*fetch.File, erro
 		return nil, err
 	}
 	_, _ = fetch.Sweep(dir, staleDownload, false) // prune tells what cannot be removed
-	f, err := fetch.Get(ctx, dir, fetch.Source{Location: r.Path, Digest: r.Checksum, Sums: r.Checksums}, r.options())
+	f, err := fetch.Get(ctx, dir, r.source(), r.options())
 	if err != nil {
 		return nil, err
 	}
 	if r.Format == "" && isRaw(f.Name) {
 		r.Format = images.Raw
 	}
-	r.Path, r.From, r.Digest = fmt.Sprintf("/proc/self/fd/%d", f.Fd()), f.Source, store.Digest(f.Digest)
+	r.Path, r.From, r.Fetched = fmt.Sprintf("/proc/self/fd/%d", f.Fd()), f.Source, string(f.SourceDigest)
+	r.Digest = store.Digest(f.Digest)
 	return f, nil
 }
 

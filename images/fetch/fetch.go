@@ -132,19 +132,36 @@ func (o Options) complete() Options {
 // next Get; Sweep removes what nobody comes back for. Failures are of type
 // *Error, but for the context's end.
 func Get(ctx context.Context, dir string, s Source, o Options) (*File, error) {
-	o = o.complete()
+	g, err := newGetter(ctx, s, o)
+	if err != nil {
+		return nil, err
+	}
+	g.dir = dir
+	if g.source.remote() {
+		return g.download(ctx)
+	}
+	return g.read(ctx)
+}
+
+// Expected is the digest that Get would hold the file against; empty for a local
+// file that may have any. It asks the network for a file of checksums alone. Its
+// failures are Get's.
+func Expected(ctx context.Context, s Source, o Options) (Digest, error) {
+	g, err := newGetter(ctx, s, o)
+	if err != nil {
+		return "", err
+	}
+	return g.want, nil
+}
+
+func newGetter(ctx context.Context, s Source, o Options) (*getter, error) {
 	at, err := parseLocation(s.Location)
 	if err != nil {
 		return nil, err
 	}
-	g := getter{dir: dir, options: o, source: at}
-	if g.want, err = g.expected(ctx, s); err != nil {
-		return nil, err
-	}
-	if at.remote() {
-		return g.download(ctx)
-	}
-	return g.read(ctx)
+	g := &getter{options: o.complete(), source: at}
+	g.want, err = g.expected(ctx, s)
+	return g, err
 }
 
 // getter is one call of Get.

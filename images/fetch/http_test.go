@@ -320,6 +320,9 @@ func TestSums(t *testing.T) {
 	sums = hexA + "  disk.img\n"
 	mustFail(t, dir, Source{Location: image, Sums: Auto}, trusting, ErrChecksum)
 	mustGet(t, dir, Source{Location: image, Sums: Auto, Digest: digest}, trusting, content) // the digest comes first
+	if d, err := Expected(t.Context(), Source{Location: image, Sums: Auto}, trusting); d.Hex() != hexA || err != nil {
+		t.Errorf("%q is expected: %v", d, err)
+	}
 	sums = hexA + "  other.img\n"
 	mustFail(t, dir, Source{Location: image, Sums: Auto}, trusting, ErrSums, "SHA512SUMS", "disk.img")
 	mustFail(t, dir, Source{Location: server.URL + "/b/disk.img", Sums: Auto}, trusting, ErrUnchecked, "SHA256SUMS")

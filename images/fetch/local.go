@@ -37,6 +37,10 @@ func (g *getter) read(ctx context.Context) (*File, error) {
 
 // openLocal opens a plain file; a pipe or the like would be waited for.
 func openLocal(at location) (*os.File, error) {
+	// Opening a tape or a pipe has an effect of its own.
+	if info, err := os.Stat(at.path); err == nil && !info.Mode().IsRegular() {
+		return nil, notPlain(at)
+	}
 	f, err := os.OpenFile(at.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, readFailed(at, err)
@@ -48,7 +52,11 @@ func openLocal(at location) (*os.File, error) {
 	}
 	if !info.Mode().IsRegular() {
 		_ = f.Close()
-		return nil, &Error{Source: at.String(), Kind: ErrRead, Detail: "it is not a plain file", Advice: "check the path"}
+		return nil, notPlain(at)
 	}
 	return f, nil
+}
+
+func notPlain(at location) *Error {
+	return &Error{Source: at.String(), Kind: ErrRead, Detail: "it is not a plain file", Advice: "check the path"}
 }

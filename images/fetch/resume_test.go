@@ -84,6 +84,28 @@ func TestResumeIsRefused(t *testing.T) {
 	}
 }
 
+// A server need not send all of the rest at once.
+func TestResumeInPieces(t *testing.T) {
+	t.Parallel()
+	content := noise(300_000)
+	piece := func(w http.ResponseWriter, r *http.Request) {
+		var from int
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+			t.Error(err)
+		}
+		to := min(from+100_000, len(content))
+		w.Header().Set("ETag", tag)
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(content)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(content[from:to])
+	}
+	server := serve(t, cut(content, 50_000), piece)
+	mustGet(t, t.TempDir(), Source{Location: server.URL, Digest: sha256Of(content)}, quick, content)
+	if n := len(server.asked()); n != 4 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // A server that gives its files no tag, or a weak one, may name them by time,
 // or not at all.
 func TestResumeByTime(t *testing.T) {

@@ -20,6 +20,8 @@ type Request struct {
 	// From is what Path was fetched from, to be recorded and named in messages in its
 	// place; empty for a file of the user's. Such an image has no backing file.
 	From string
+	// Fetched is to be recorded, too, see Source.
+	Fetched string
 	// Digest is what the file is known to have; empty if nothing is.
 	Digest Digest
 	Name   string
@@ -154,7 +156,7 @@ func (s *Store) produce(ctx context.Context, r *Request, w *work, chain *images.
 		Source: Source{From: r.Path, Digest: digest, Format: top.format}, Imported: time.Now().UTC().Truncate(time.Second),
 	}
 	if r.From != "" {
-		fresh.Source.From = r.From
+		fresh.Source.From, fresh.Source.Fetched = r.From, r.Fetched
 	}
 	if asItIs(layers) {
 		return fresh, top.name, seal(top.file)

@@ -84,6 +84,9 @@ type Source struct {
 	// Digest is that of the file that was read. It is empty for one that was
 	// flattened together with its backing files.
 	Digest Digest `json:"digest,omitempty"`
+	// Fetched is the digest of what lay at From, before it was unpacked, with its
+	// kind; empty for a file that was imported from its own place.
+	Fetched string `json:"fetched,omitempty"`
 	// Format is what the file was.
 	Format images.Format `json:"format"`
 }

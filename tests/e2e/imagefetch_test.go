@@ -168,6 +168,13 @@ func TestImageFromURL(t *testing.T) {
 	if r := m.importing(t, h, "--checksums", "auto", "--checksums-by-http", m.http+"/"+imageFile, "http"); r.ExitCode != 0 {
 		t.Error("checksums by http are refused though they were asked for")
 	}
+	before := m.asked.Load()
+	if r := m.importing(t, h, "--checksums", "auto", m.https+"/"+imageFile, "http"); r.ExitCode != 0 || !strings.Contains(r.Stderr, "already") {
+		t.Error("it is not known that the image has this checksum")
+	}
+	if m.asked.Load() != before {
+		t.Error("it was downloaded again")
+	}
 	if left := h.downloads(t); len(left) != 0 {
 		t.Errorf("%q are left", left)
 	}
