@@ -38,6 +38,8 @@ type Order struct {
 	// Detached says that nobody waits for the report: the end of the
 	// connection means nothing then.
 	Detached bool `json:"detached,omitempty"`
+	// Again says that the VM was stopped to be started again.
+	Again bool `json:"again,omitempty"`
 }
 
 // Report is what a supervisor says, once, to whoever started it.

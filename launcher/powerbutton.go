@@ -20,7 +20,7 @@ func (l *Launcher) listens(ctx context.Context, dir vmdir.Dir, vm *Details, o St
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	if err := l.wake(ctx, dir, vm); err != nil {
+	if err := l.askThisOne(ctx, dir, vm, resumeRequest); err != nil {
 		o.note("%s stands still and cannot write what it has to: %v: ending QEMU", dir.Name, err)
 		return false
 	}

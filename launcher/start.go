@@ -16,6 +16,8 @@ type StartOptions struct {
 	// Note is told what was chosen that the user may not expect, such as TCG
 	// in place of KVM. It may be nil.
 	Note func(string)
+
+	again bool // the VM was stopped to be started again
 }
 
 func (o StartOptions) note(format string, args ...any) {
@@ -57,12 +59,12 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 	if err := l.settleAddress(ctx, d, folder, o); err != nil {
 		return VM{}, during(op, errors.Join(err, l.unreserve(d, folder)))
 	}
-	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o.Detach)
+	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o)
 	return vm, during(op, err)
 }
 
 // launch hands a VM that has its folder to a supervisor.
-func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, spec *Spec, detach bool) (VM, error) {
+func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, spec *Spec, o StartOptions) (VM, error) {
 	dir := folder.Dir
 	tidied := make(chan struct{})
 	go func() {
@@ -70,11 +72,11 @@ func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmd
 		l.tidy(ctx)
 	}()
 	defer func() { <-tidied }()
-	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: detach}
+	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: o.Detach, Again: o.again}
 	if err := supervisor.order(order, folder.Lock); err != nil {
 		return VM{}, errors.Join(err, l.end(context.WithoutCancel(ctx), dir, spec.UUID, "", StopOptions{Force: true}))
 	}
-	if !detach {
+	if !o.Detach {
 		err := supervisor.await(ctx, dir)
 		if errors.Is(err, errLost) {
 			err = l.endLost(ctx, dir, spec.UUID)
@@ -87,7 +89,7 @@ func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmd
 	switch {
 	case !errors.Is(err, os.ErrNotExist):
 		return now.VM, err
-	case detach: // it has ended already
+	case o.Detach: // it has ended already
 		return spec.view(), nil
 	}
 	return VM{}, ended(dir, err)

@@ -51,6 +51,8 @@ type State struct {
 	Vhost       bool           `json:"vhost"`
 	Plan        *netplumb.Plan `json:"plan,omitempty"`
 	Resumed     Attempt        `json:"resumed,omitzero"`
+	Paused      Attempt        `json:"paused,omitzero"`
+	Reset       Attempt        `json:"reset,omitzero"`
 }
 
 // PresentBoot is what is known of a guest's present boot, which began when the VM was started
@@ -61,10 +63,10 @@ type PresentBoot struct {
 	Panicked time.Time `json:"panicked,omitzero"` // the guest's kernel told QEMU that it had
 }
 
-// Attempt is what came of the latest request to let the guest go on.
+// Attempt is what came of the latest request of a kind to the VM's supervisor.
 type Attempt struct {
 	Number int    `json:"number"`          // from 1 on
-	Error  *Error `json:"error,omitempty"` // nil: it goes on
+	Error  *Error `json:"error,omitempty"` // nil: it was done
 }
 
 // Conflict is a machine of the LAN that claims the VM's address.

@@ -23,6 +23,10 @@ func (s *supervisor) bootAgain() {
 	if !waits {
 		s.seek()
 	}
+	for _, done := range s.onReset {
+		done()
+	}
+	s.onReset = nil
 }
 
 // panicked notes that the guest's kernel says so. It can say it as often as it likes.

@@ -45,7 +45,11 @@ func (s *supervisor) launch(ctx context.Context) error {
 		s.diagnose()
 	}
 	s.state.Started = time.Now().UTC()
-	s.event("started", map[string]any{"pid": s.state.QEMU.PID, "ip": s.spec.Network.IP})
+	data := map[string]any{"pid": s.state.QEMU.PID, "ip": s.spec.Network.IP}
+	if s.restart {
+		data["again"] = true
+	}
+	s.event("started", data)
 	return s.move(phase)
 }
 

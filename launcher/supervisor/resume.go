@@ -4,33 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"kvmrun/launcher"
 	"kvmrun/qmp"
 )
 
-// resumeTime is how long QEMU may take to let the guest go on, with the requests
-// that failed made again.
-const resumeTime = 20 * time.Second
-
-// resume lets the guest go on, on this supervisor's own monitor, and writes down
-// what came of it for whoever asked.
+// resume lets the guest go on.
 func (s *supervisor) resume() {
-	client := s.monitor
-	if client == nil {
-		s.resumed(errSilent)
-		return
-	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), resumeTime)
-		defer cancel()
-		err := s.letGoOn(ctx, client)
-		s.post(context.Background(), func() {
-			s.catchUp()
-			s.resumed(err)
-		})
-	}()
+	s.attempt(eventResumed, &s.state.Resumed, s.letGoOn)
 }
 
 // errStalled says that the guest stands still again at once.
@@ -63,33 +43,4 @@ func (s *supervisor) letGoOn(ctx context.Context, client *qmp.Client) error {
 		}
 	}
 	return nil
-}
-
-// catchUp takes the events that have come so far, and no more than may wait:
-// others may come as fast as they are taken.
-func (s *supervisor) catchUp() {
-	for range maxUnread {
-		select {
-		case e, ok := <-s.incoming():
-			if !ok {
-				return // watch sees it, too
-			}
-			s.note(e)
-		default:
-			return
-		}
-	}
-}
-
-// resumed writes down what came of an attempt.
-func (s *supervisor) resumed(err error) {
-	attempt := launcher.Attempt{Number: s.state.Resumed.Number + 1}
-	switch {
-	case errors.Is(err, errStalled) && s.state.Reason != "":
-		attempt.Error = &launcher.Error{Kind: launcher.KindStorage, Err: errors.New(s.state.Reason)}
-	case err != nil:
-		attempt.Error = &launcher.Error{Kind: launcher.KindQEMU, Err: err}
-	}
-	s.state.Resumed = attempt
-	s.settle(s.save())
 }

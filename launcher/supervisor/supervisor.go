@@ -36,6 +36,7 @@ type supervisor struct {
 	spec    launcher.Spec
 	state   launcher.State
 	starter *starter
+	restart bool // the VM was stopped to be started again
 	journal *vmdir.Journal
 	host    *netplumb.Host
 	records netplumb.Records // of the network's journal, should that vanish
@@ -49,10 +50,13 @@ type supervisor struct {
 	arrives chan connection   // gives monitor and events where they are late
 	button  chan os.Signal    // asks to press the guest's power button
 	wake    chan os.Signal    // asks to let the guest go on
+	hold    chan os.Signal    // asks to have it stand still
+	again   chan os.Signal    // asks to reset the machine
 	leave   chan os.Signal    // asks to let go of the VM
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
+	onReset []func()           // called when the machine was reset next
 	seek    func()             // waits anew for the guest to answer at its address
 	unkeep  context.CancelFunc // ends what keep began
 	guard   guard
@@ -68,7 +72,8 @@ type supervisor struct {
 // goes to whoever gave the order, not into the returned error, which is about
 // the supervisor itself. Run owns the socket.
 func Run(socket *os.File) error {
-	button, wake, leave := told(launcher.PowerButton), told(launcher.WakeUp), told(launcher.Leave)
+	button, leave := told(launcher.PowerButton), told(launcher.Leave)
+	wake, hold, again := told(launcher.WakeUp), told(launcher.HoldStill), told(launcher.ResetIt)
 	starter, err := newStarter(socket)
 	if err != nil {
 		return err
@@ -86,7 +91,7 @@ func Run(socket *os.File) error {
 		return err
 	}
 	defer s.close()
-	s.button, s.wake, s.leave = button, wake, leave
+	s.button, s.wake, s.hold, s.again, s.leave = button, wake, hold, again, leave
 	if order.Mode == launcher.ModeAdopt {
 		return s.runAdopted()
 	}
@@ -179,7 +184,7 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 		return nil, err
 	}
 	s := &supervisor{
-		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter,
+		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter, restart: o.Again,
 		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
 		unserve: func() {}, seek: func() {}, unkeep: func() {},
 	}

@@ -56,6 +56,10 @@ func (s *supervisor) watch() (failure error, left bool) {
 			s.press()
 		case <-s.wake:
 			s.resume()
+		case <-s.hold:
+			s.pause()
+		case <-s.again:
+			s.reset()
 		case <-quiet:
 			rest()
 		case <-trim.C:

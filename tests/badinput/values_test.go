@@ -19,7 +19,7 @@ func TestNames(t *testing.T) {
 		cases = append(cases, refusal{name, []string{disk, "--name=" + text}, exitUsage, []string{"name", "letters, digits"}})
 	}
 	h.refuseStart(t, cases)
-	for _, command := range []string{"stop", "resume", "wait", "adopt", "inspect", "logs", "console", "qmp", "events"} {
+	for _, command := range []string{"stop", "pause", "resume", "reset", "restart", "wait", "adopt", "inspect", "logs", "console", "qmp", "events"} {
 		args := func(name string) []string {
 			switch command {
 			case "qmp":

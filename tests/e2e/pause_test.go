@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kvmrun/tests/lab"
+)
+
+// qmpStatus is QEMU's own word for what its guest does.
+func (h *host) qmpStatus(t *testing.T, name string) string {
+	t.Helper()
+	var now struct{ Status string }
+	decode(t, h.must(t, "qmp", name, "query-status"), &now)
+	return now.Status
+}
+
+// happened checks that events have been written in this order.
+func (h *host) happened(t *testing.T, name string, events ...string) {
+	t.Helper()
+	text, at := h.must(t, "events", name), 0
+	for _, event := range events {
+		found := strings.Index(text[at:], `"event":"`+event+`"`)
+		if found < 0 {
+			t.Fatalf("no event %s, or not in its place:\n%s", event, text)
+		}
+		at += found + 1
+	}
+}
+
+// TestPause pauses VMs and lets them go on, whoever looks after them.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.startNet(t, append(boot(t), "--name", "web")...)
+	other := h.start(t, frozen(t, "--name", "other")...)
+	h.must(t, "pause", "web", "other") // the other stands still already
+	for _, listed := range h.list(t) {
+		if listed.State != "paused" || listed.Reason != "" {
+			t.Errorf("after pause: %+v", listed)
+		}
+	}
+	if status := h.qmpStatus(t, "web"); status != "paused" {
+		t.Errorf("QEMU calls it %q", status)
+	}
+	if err := h.LAN.Ping(v.IP, patience/60); err == nil {
+		t.Error("a guest that stands still answers")
+	}
+	h.must(t, "pause", "web")
+	h.must(t, "resume", "web")
+	if status := h.qmpStatus(t, "web"); status != "running" {
+		t.Errorf("after resume QEMU calls it %q", status)
+	}
+	v.reachedFrom(t, h.LAN)
+	h.happened(t, "web", "STOP", "paused", "paused", "RESUME", "resumed")
+
+	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
+	h.must(t, "pause", "web")
+	if now := h.inspect(t, "web"); now.State != "paused" || !now.Supervised || now.PID != v.PID {
+		t.Errorf("paused without a supervisor: %+v", now.vm)
+	}
+	h.must(t, "resume", "web", "other")
+	h.kill(t, "KILL", other.PID)
+	h.awaitState(t, "other", "failed")
+	h.fails(t, 14, "pause", "other")
+	h.must(t, "stop", "--force", "web", "other")
+	h.isAsBefore(t)
+}
+
+// TestPausesAndResumesAtOnce has many ask for either, some of whom are killed: what
+// stands in the record is what QEMU does.
+func TestPausesAndResumesAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start(t, append(boot(t), "--name", "web")...)
+	for range 3 {
+		var all []*lab.Process
+		for i, command := range []string{"pause", "resume", "pause", "pause", "resume", "reset"} {
+			p := h.Host.Start(t, "kvmrun", command, "web")
+			if i%2 == 1 {
+				p.Signal(t, unix.SIGKILL)
+			}
+			all = append(all, p)
+		}
+		for i, p := range all {
+			// One that lets the guest go on may find that another has stopped it again.
+			if r := p.Wait(t, patience); i%2 == 0 && r.ExitCode != 0 && r.ExitCode != 11 {
+				t.Errorf("%s", r)
+			}
+		}
+		h.must(t, "pause", "web")
+		if state, status := h.inspect(t, "web").State, h.qmpStatus(t, "web"); state != "paused" || status == "running" {
+			t.Errorf("the record says %s, QEMU %s", state, status)
+		}
+		h.must(t, "resume", "web")
+		if state, status := h.inspect(t, "web").State, h.qmpStatus(t, "web"); state != "running" || status != "running" {
+			t.Errorf("the record says %s, QEMU %s", state, status)
+		}
+	}
+	h.must(t, "stop", "--force", "web")
+	h.isAsBefore(t)
+}
+
+// TestReset resets guests that run and that stand still. It is a new boot in the same
+// QEMU, and nothing that was so before it counts.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.startNet(t, append(boot(t), "--name", "web", "--wait", "console:guest: ready")...)
+	v.guestHas(t, "touch /tmp/mark; ls /tmp", "mark\n")
+	h.must(t, "reset", "web")
+	if now := h.inspect(t, "web"); now.State != "running" || now.PID != v.PID || now.UUID != v.UUID {
+		t.Errorf("after the reset: %+v", now.vm)
+	}
+	h.must(t, "wait", "web", "--for", "net", "--for", "console:guest: ready")
+	if n := strings.Count(h.must(t, "logs", "web"), "guest: ready"); n != 2 {
+		t.Errorf("it was ready %d times when the second was waited for", n)
+	}
+	v.guestHas(t, "[ -e /tmp/mark ] || echo none", "none\n")
+	h.happened(t, "web", "reachable", "RESET", "reset", "reachable")
+
+	h.must(t, "pause", "web")
+	h.must(t, "reset", "web")
+	if now := h.inspect(t, "web"); now.State != "paused" {
+		t.Errorf("a VM that stood still when it was reset: %+v", now.vm)
+	}
+	h.fails(t, 12, "wait", "web", "--for", "net", "--timeout", "1s")
+	h.must(t, "resume", "web")
+	h.must(t, "wait", "web", "--for", "net")
+	h.must(t, "stop", "--force", "web")
+	h.isAsBefore(t)
+}
