@@ -310,3 +310,31 @@ func TestBlobThatIsThere(t *testing.T) {
 	mustImport(t, s, qcow2, "three")
 	sound(t, s)
 }
+
+// TestContentThatGoesMeanwhile: what another name had is removed just before it would
+// have this one, too.
+func TestContentThatGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	raw := rawDisk(t, 13, 1<<20)
+	i := mustImport(t, s, raw, "one")
+	w := mustWork(t, s)
+	defer func() { _ = w.end() }()
+	r, err := s.read("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remove(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	r.Name = "two"
+	if _, _, err := s.commit(t.Context(), w, r, "", false); !errors.Is(err, errGone) {
+		t.Errorf("committed without content: %v", err)
+	}
+	if list, err := s.List(); err != nil || len(list) != 0 {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	if again := mustImport(t, s, raw, "two"); again.Digest != i.Digest {
+		t.Errorf("imported as %s, and before as %s", again.Digest, i.Digest)
+	}
+}
