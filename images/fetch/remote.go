@@ -76,6 +76,9 @@ func (g *getter) complete(ctx context.Context, p *partial) error {
 	if p.unlinked || p.record.Whole {
 		return nil
 	}
+	if p.record.Total > 0 && p.size == p.record.Total {
+		return nil // killed before it could write down that this was all
+	}
 	t := &transfer{getter: g, client: newClient(g.options), into: p, room: room{dir: g.dir}}
 	return g.repeat(ctx, func() int64 { return p.size }, func() error { return t.once(ctx) })
 }

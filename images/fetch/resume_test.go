@@ -257,6 +257,22 @@ func TestKilledEverywhere(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
+// The last byte has come, and the process is killed before it could note that.
+func TestKilledAtTheLastByte(t *testing.T) {
+	t.Parallel()
+	content := noise(300_000)
+	server := serve(t, cut(content, 100_000))
+	dir := t.TempDir()
+	s := Source{Location: server.URL, Digest: sha256Of(content)}
+	interrupt(t, dir, s, 100_000)
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+partialEnding))
+	writeFile(t, paths[0], content)
+	mustGet(t, dir, s, quick, content)
+	if n := len(server.asked()); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // All bytes have come, and the process is killed before it has used them.
 func TestKilledWhenWhole(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -121,6 +123,45 @@ func TestSharedWithOneThatFails(t *testing.T) {
 		t.Errorf("the second ended with %+v", r)
 	}
 	wantEmpty(t, dir)
+}
+
+// Of several that share a download all but one are killed, each at another of its
+// reports. The one has the file at the end, and nothing is left.
+func TestSharedWhileOthersAreKilled(t *testing.T) {
+	t.Parallel()
+	content := slices.Concat(noise(3<<20), make([]byte, 1<<20))
+	packed := archive(t, "gzip -c", content)
+	server := serve(t, whole(packed))
+	const victims = 4
+	for round := range 6 {
+		dir := t.TempDir()
+		o := order{Dir: dir, Source: Source{Location: server.URL, Digest: sha256Of(packed)}}
+		var wait sync.WaitGroup
+		for v := range victims {
+			c := startChild(t, o)
+			wait.Go(func() {
+				var r report
+				for n := 1 + round*victims + v; n > 0 && r.Digest == "" && r.Error == ""; n-- {
+					if err := c.lines.Decode(&r); err != nil {
+						t.Error(err)
+						break
+					}
+				}
+				_ = c.Process.Kill()
+			})
+		}
+		if r := startChild(t, o).end(t); r.Digest != sha256Of(content) {
+			t.Errorf("round %d: it ended with %+v", round, r)
+		}
+		wait.Wait()
+		if _, _, err := get(t, dir, o.Source, quick); err != nil {
+			t.Errorf("round %d, afterwards: %v", round, err)
+		}
+		if _, err := Sweep(dir, 0, false); err != nil {
+			t.Error(err)
+		}
+		wantEmpty(t, dir)
+	}
 }
 
 // The file system is full: it is said, and nothing is left of it.
