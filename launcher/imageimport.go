@@ -39,20 +39,37 @@ func (l *Launcher) ImportImage(ctx context.Context, r ImageImport) (i store.Imag
 	}
 	r.From, r.Fetched, r.Digest = "", "", ""
 	if r.remote() || r.Checksum != "" || r.Checksums != "" || fetch.Packed(r.Path, r.options()) {
-		if r.Checksum, err = fetch.Expected(ctx, r.source(), r.options()); err != nil {
-			return i, false, imageFailed(op, err)
-		}
-		if i, has := l.hasFetched(&r); has {
-			return i, true, nil
-		}
-		f, err := l.fetch(ctx, &r)
-		if err != nil {
-			return i, false, imageFailed(op, err)
-		}
-		defer func() { _ = f.Close() }()
+		i, already, err = l.importFetched(ctx, &r)
+	} else {
+		i, already, err = l.imageStore().Import(ctx, r.Request)
 	}
-	i, already, err = l.imageStore().Import(ctx, r.Request)
 	return i, already, imageFailed(op, err)
+}
+
+// importFetched is ImportImage for what has to be fetched.
+func (l *Launcher) importFetched(ctx context.Context, r *ImageImport) (i store.Image, already bool, err error) {
+	if r.Checksum, err = fetch.Expected(ctx, r.source(), r.options()); err != nil {
+		return i, false, err
+	}
+	if i, has := l.hasFetched(r); has {
+		return i, true, nil
+	}
+	f, err := l.fetch(ctx, r)
+	if err != nil {
+		return i, false, err
+	}
+	defer func() { _ = f.Close() }()
+	i, already, err = l.imageStore().Import(ctx, r.Request)
+	if !worthKeeping(ctx, err) {
+		f.Discard()
+	}
+	return i, already, err
+}
+
+// worthKeeping tells whether an import failed so that the next one may succeed with
+// the same download: it was interrupted, or another flag is needed.
+func worthKeeping(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, images.ErrFormat) || errors.Is(err, store.ErrExists)
 }
 
 // check looks at what needs no file, and makes a path absolute.
@@ -87,6 +104,7 @@ func (l *Launcher) hasFetched(r *ImageImport) (store.Image, bool) {
 func (r *ImageImport) options() fetch.Options {
 	return fetch.Options{
 		AsNamed:    !r.remote() && (r.Format == images.Raw || isRaw(r.Path)),
+		Keep:       true,
 		SumsByHTTP: r.ChecksumsByHTTP,
 		Progress:   r.Fetching,
 	}

@@ -48,6 +48,9 @@ type Options struct {
 	// AsNamed unpacks only what has a name that says so, too: for a file that
 	// should be a raw disk, whose first bytes a guest has written.
 	AsNamed bool
+	// Keep leaves a download in the folder, where the next Get of it finds it, until
+	// File.Discard is called or Sweep comes by.
+	Keep bool
 	// SumsByHTTP takes a file of checksums that comes by plain http, which
 	// whoever sits in between can replace together with the file.
 	SumsByHTTP bool
@@ -79,8 +82,9 @@ const (
 	Unpacking   Step = "unpacking"
 )
 
-// File is a file that has come whole. It has no name in any folder and goes
-// with its last descriptor. Nobody else writes to it. The caller closes it.
+// File is a file that has come whole. It has no name in any folder, but for what
+// Options.Keep keeps, and goes with its last descriptor. Nobody else writes to it.
+// The caller closes it.
 type File struct {
 	// File is open for reading alone, at its start.
 	*os.File
@@ -97,6 +101,10 @@ type File struct {
 	Digest Digest
 	// Packing is what it was packed by, such as "xz"; empty if it was not.
 	Packing string
+
+	// kept is the download in the folder, not locked; nil where there is none. It is
+	// open, so that no other file can be taken for it.
+	kept *partial
 }
 
 // The defaults of Options.

@@ -227,11 +227,30 @@ func (p *partial) reopen() (*os.File, error) { return reopen(p.f) }
 // unlock lets others have the file. It stays open.
 func (p *partial) unlock() { _ = unix.Flock(int(p.f.Fd()), unix.LOCK_UN) }
 
-// discard removes the names unless somebody else has the lock, who then will.
+// Discard removes from the folder what Options.Keep has kept there of this
+// download, before the File is closed. Another process that uses the same will do
+// that itself.
+func (f *File) Discard() {
+	if f.kept != nil {
+		f.kept.discard()
+	}
+}
+
+// Close closes the file. What is kept in the folder stays there.
+func (f *File) Close() error {
+	if f.kept != nil {
+		f.kept.close()
+	}
+	return f.File.Close()
+}
+
+// discard removes the names of a whole file that is not locked, unless somebody
+// else has the lock, who then will.
 func (p *partial) discard() {
 	if unix.Flock(int(p.f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
 	}
+	defer p.unlock()
 	if gone, err := p.gone(); err == nil && !gone {
 		p.remove()
 	}

@@ -28,7 +28,9 @@ func (g *getter) share(ctx context.Context) (*File, error) {
 			return nil, err
 		}
 		f, err := g.finish(ctx, p)
-		p.close()
+		if f == nil || f.kept == nil {
+			p.close()
+		}
 		if !p.found || !errors.Is(err, ErrChecksum) {
 			return f, err
 		}
@@ -55,7 +57,10 @@ func (g *getter) finish(ctx context.Context, p *partial) (*File, error) {
 	}
 	p.unlock() // it is whole, and not written to any more
 	result, err := g.result(ctx, f, sums)
-	if err == nil || lost(err) {
+	switch {
+	case err == nil && g.options.Keep:
+		result.kept = p
+	case err == nil, lost(err):
 		p.discard()
 	}
 	return result, err

@@ -257,6 +257,41 @@ func TestKilledEverywhere(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
+// What is kept need not be downloaded again, until it is discarded.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	content := make([]byte, 300_000)
+	packed := archive(t, "gzip -c", content)
+	server := serve(t, whole(packed))
+	dir := t.TempDir()
+	s := Source{Location: server.URL, Digest: sha256Of(packed)}
+	keeping := quick
+	keeping.Keep = true
+	keep := func(asked int) *File {
+		t.Helper()
+		f, err := Get(t.Context(), dir, s, keeping)
+		if err != nil || f.Digest != sha256Of(content) || len(server.asked()) != asked {
+			t.Fatalf("asked %d times, %v", len(server.asked()), err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		wantFiles(t, dir, 2)
+		return f
+	}
+	first, second := keep(1), keep(1)
+	second.Discard()
+	wantEmpty(t, dir)
+	third := keep(2)
+	first.Discard() // another download has its place
+	wantFiles(t, dir, 2)
+	if err := third.Close(); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, dir, 2)
+	keep(2).Discard()
+	wantEmpty(t, dir)
+	mustGet(t, dir, Source{Location: writeFile(t, t.TempDir()+"/local", content)}, keeping, content)
+}
+
 // The last byte has come, and the process is killed before it could note that.
 func TestKilledAtTheLastByte(t *testing.T) {
 	t.Parallel()

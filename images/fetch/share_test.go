@@ -164,6 +164,28 @@ func TestSharedWhileOthersAreKilled(t *testing.T) {
 	}
 }
 
+// While one unpacks, others may take the download, too.
+func TestUnpackingHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	content := noise(1 << 20)
+	packed := archive(t, "gzip -c", content)
+	server := serve(t, whole(packed))
+	dir := t.TempDir()
+	s := Source{Location: server.URL, Digest: sha256Of(packed)}
+	o := quick
+	o.Progress = func(step Step, done, _ int64) {
+		if step == Unpacking && done < blockSize+1 {
+			if _, _, err := get(t, dir, s, quick); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	mustGet(t, dir, s, o, content)
+	if n := len(server.asked()); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // The file system is full: it is said, and nothing is left of it.
 func TestNoSpace(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,7 @@ type mirror struct {
 	gate        chan struct{} // closed, it lets downloads go on beyond their middle
 	asked       atomic.Int64  // how often for the image
 	resumed     atomic.Int64  // how often for its rest
+	raw         atomic.Int64  // how often for the raw image
 }
 
 const imageFile = "disk.qcow2.xz"
@@ -56,6 +57,10 @@ func newMirror(t *testing.T, h *host, gate chan struct{}) *mirror {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/"+imageFile, func(w http.ResponseWriter, r *http.Request) { m.serve(w, r, image) })
+	mux.HandleFunc("/disk.img", func(w http.ResponseWriter, r *http.Request) {
+		m.raw.Add(1)
+		http.ServeFile(w, r, h.Host.File("/run/img/noise"))
+	})
 	serveText(mux, "/SHA256SUMS", fmt.Sprintf("%x *%s\n", sha256.Sum256(image), imageFile))
 	serveText(mux, "/wrong/SHA256SUMS", fmt.Sprintf("%x *%s\n", sha256.Sum256(nil), imageFile))
 	certificate, trusted := newCertificate(t)
@@ -216,6 +221,31 @@ func TestImageFromURLRefused(t *testing.T) {
 	}
 	if list := h.must(t, "image", "ls", "-q"); list != "" {
 		t.Errorf("there are images: %q", list)
+	}
+}
+
+// A download is not lost when the import lacks a flag.
+func TestImageFromURLSecondTry(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	m := newMirror(t, h, nil)
+	sum := strings.Fields(h.sh(t, "sha256sum /run/img/noise"))[0]
+	h.sh(t, "qemu-img create -q -f qcow2 /run/img/other.qcow2 8M")
+	h.must(t, "image", "import", "/run/img/other.qcow2", "web")
+	args := []string{"--checksum", sum, m.https + "/disk.img", "web"}
+	for _, try := range []struct {
+		status int
+		flags  []string
+	}{{7, nil}, {4, []string{"--format", "raw"}}, {0, []string{"--format", "raw", "--replace"}}} {
+		if r := m.importing(t, h, append(try.flags, args...)...); r.ExitCode != try.status {
+			t.Errorf("%q: exit status %d, want %d", try.flags, r.ExitCode, try.status)
+		}
+	}
+	if n := m.raw.Load(); n != 1 {
+		t.Errorf("it was downloaded %d times", n)
+	}
+	if left := h.downloads(t); len(left) != 0 {
+		t.Errorf("%q are left", left)
 	}
 }
 
