@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"kvmrun/images"
@@ -142,6 +143,9 @@ func (l *Launcher) fetch(ctx context.Context, r *ImageImport) (*fetch.File, erro
 // pruneDownloads removes, or lists, what interrupted downloads have left.
 func (l *Launcher) pruneDownloads(dryRun bool) ([]store.Litter, error) {
 	left, err := fetch.Sweep(l.downloads(), 0, dryRun)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = nil // nor is there a store, which says so
+	}
 	found := make([]store.Litter, 0, len(left))
 	for _, f := range left {
 		found = append(found, store.Litter{Path: f.Path, Size: f.Size, Removed: f.Removed})
