@@ -20,6 +20,10 @@ const chunk = 1 << 20
 // zeros is what a hole reads as.
 var zeros [chunk]byte
 
+// maxHoles is how much in holes goes into a digest that is only nice to have, in
+// bytes: half a minute's work. A raw disk may have tebibytes of them.
+const maxHoles = 64 << 30
+
 // reader reads a file from end to end, without its holes, and takes its SHA-256.
 type reader struct {
 	ctx      context.Context
@@ -27,16 +31,20 @@ type reader struct {
 	size     int64
 	to       *os.File // where it goes; nil for nowhere
 	progress func(done, total int64)
+	// forgo the digest if there is more than maxHoles in holes
+	forgo bool
 
-	hash hash.Hash
-	buf  []byte
+	holes int64
+	hash  hash.Hash // nil once it was forgone
+	buf   []byte
 }
 
 // copyFile copies a file of so many bytes into an empty one. Holes stay holes, and
 // where the file system can, both share what they have (FICLONE, ioctl_ficlone(2)).
-// It returns the SHA-256 of what is in the copy.
-func copyFile(ctx context.Context, to, from *os.File, size int64, progress func(done, total int64)) (Digest, error) {
-	r := &reader{ctx: ctx, from: from, size: size, to: to, progress: progress}
+// It returns the SHA-256 of what is in the copy, or with forgo, if the file has very
+// large holes, no digest.
+func copyFile(ctx context.Context, to, from *os.File, size int64, forgo bool, progress func(done, total int64)) (Digest, error) {
+	r := &reader{ctx: ctx, from: from, size: size, to: to, forgo: forgo, progress: progress}
 	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
 		r.from, r.to = to, nil
 		return r.run()
@@ -68,11 +76,20 @@ func (r *reader) run() (Digest, error) {
 		}
 		at = end
 	}
+	if r.hash == nil {
+		return "", nil
+	}
 	return digestOf(r.hash), nil
 }
 
 // hole takes note of zeros.
 func (r *reader) hole(at, end int64) error {
+	if r.holes += end - at; r.forgo && r.holes > maxHoles {
+		r.hash = nil
+	}
+	if r.hash == nil && at < end {
+		return r.tell(end)
+	}
 	for at < end {
 		n := min(end-at, chunk)
 		_, _ = r.hash.Write(zeros[:n])
@@ -96,7 +113,9 @@ func (r *reader) data(at, end int64) error {
 			return &images.Error{Kind: images.ErrRead, Detail: "reading it failed", Err: err,
 				Advice: "look at the host's kernel log for errors of its disk"}
 		}
-		_, _ = r.hash.Write(part)
+		if r.hash != nil {
+			_, _ = r.hash.Write(part)
+		}
 		if r.to != nil {
 			if _, err := r.to.WriteAt(part, at); err != nil {
 				return err

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +60,7 @@ func TestCopyKeepsHoles(t *testing.T) {
 				}
 				size := int64(len(pieces))<<20 + extra
 				last := int64(-1)
-				got, err := copyFile(t.Context(), to, from, size, func(done, total int64) {
+				got, err := copyFile(t.Context(), to, from, size, len(pieces)%2 == 0, func(done, total int64) {
 					if done <= last || done > total || total != size {
 						t.Errorf("%q: %d of %d, after %d", pieces, done, total, last)
 					}
@@ -153,4 +155,36 @@ func TestSourceThatQEMUWritesTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustImport(t, s, path, "web")
+}
+
+// TestHugeHoles: a disk of a tebibyte with nothing on it takes no time, for its own
+// digest is forgone, unless it is asked for.
+func TestHugeHoles(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	path := rawDisk(t, 52, 1<<20)
+	if err := os.Truncate(path, 1<<40); err != nil {
+		t.Skipf("no such large files here: %v", err)
+	}
+	i := mustImport(t, s, path, "web")
+	if i.VirtualSize != 1<<40 || i.Source.Digest != "" || i.Size > 8<<20 {
+		t.Errorf("described as %+v", i)
+	}
+	if _, already, err := s.Import(t.Context(), Request{Path: path, Name: "web"}); err != nil || !already {
+		t.Errorf("imported again: already %v, %v", already, err)
+	}
+	// A qcow2 file with such holes is rewritten.
+	qcow2 := filepath.Join(filepath.Dir(path), "large.qcow2")
+	qemuImgRun(t, "create", "-q", "-f", "qcow2", "-o", "preallocation=metadata,cluster_size=2M", qcow2, "70G")
+	j := mustImport(t, s, qcow2, "large")
+	if j.Source.Digest != "" || j.Size > 8<<20 || j.VirtualSize != 70<<30 {
+		t.Errorf("described as %+v", j)
+	}
+	sound(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, _, err := s.Import(ctx, Request{Path: path, Name: "other", Digest: i.Digest, Format: images.Raw})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a digest of a tebibyte was found in no time: %v", err)
+	}
 }

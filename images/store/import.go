@@ -158,12 +158,12 @@ func (s *Store) produce(ctx context.Context, r *Request, w *work, chain *images.
 	if r.From != "" {
 		fresh.Source.From, fresh.Source.Fetched = r.From, r.Fetched
 	}
-	if asItIs(layers) {
+	if digest != "" && asItIs(layers) {
 		return fresh, top.name, seal(top.file)
 	}
 	if len(layers) > 1 {
 		fresh.Source.Digest = ""
-	} else if reuse && s.hasConverted(&fresh) {
+	} else if reuse && digest != "" && s.hasConverted(&fresh) {
 		return fresh, "", nil
 	}
 	return fresh, target, s.remake(ctx, r, w, layers, &fresh)
@@ -233,7 +233,8 @@ func (s *Store) copyChain(ctx context.Context, r *Request, w *work, chain *image
 			return layers, "", err
 		}
 		layers = append(layers, c)
-		digest, err := copyLayer(ctx, c.file, from.File, r.tell(Reading))
+		// A digest that is known is held against the file's, however long that takes.
+		digest, err := copyLayer(ctx, c.file, from.File, r.Digest == "", r.tell(Reading))
 		if err != nil {
 			return layers, "", aboutLayer(from.Path, err)
 		}
@@ -267,7 +268,7 @@ func aboutLayer(path string, err error) error {
 }
 
 // copyLayer copies an open file, which must not change meanwhile.
-func copyLayer(ctx context.Context, to, from *os.File, progress func(done, total int64)) (Digest, error) {
+func copyLayer(ctx context.Context, to, from *os.File, forgo bool, progress func(done, total int64)) (Digest, error) {
 	size, err := from.Seek(0, io.SeekEnd) // a block device has no other size
 	if err != nil {
 		return "", err
@@ -276,7 +277,7 @@ func copyLayer(ctx context.Context, to, from *os.File, progress func(done, total
 	if err != nil {
 		return "", err
 	}
-	digest, err := copyFile(ctx, to, from, size, progress)
+	digest, err := copyFile(ctx, to, from, size, forgo, progress)
 	if err != nil {
 		return "", err
 	}

@@ -82,7 +82,7 @@ type Source struct {
 	// From is the path of a file or a URL.
 	From string `json:"from"`
 	// Digest is that of the file that was read. It is empty for one that was
-	// flattened together with its backing files.
+	// flattened together with its backing files, and for one with very large holes.
 	Digest Digest `json:"digest,omitempty"`
 	// Fetched is the digest of what lay at From, before it was unpacked, with its
 	// kind; empty for a file that was imported from its own place.
