@@ -101,8 +101,10 @@ func unxz(r io.Reader) (io.Reader, func(), error) {
 	return x, nothing, err
 }
 
+// unzstd reads in the goroutine of its caller alone, so that nothing is read any
+// more when the caller has an error.
 func unzstd(r io.Reader) (io.Reader, func(), error) {
-	z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+	z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, nothing, err
 	}

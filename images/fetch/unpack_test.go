@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,6 +81,20 @@ func TestUnpackDownloaded(t *testing.T) {
 	asIs.AsIs = true
 	if f := mustGet(t, dir, s, asIs, packed); f.Name != "disk.raw.xz" || f.Packing != "" {
 		t.Errorf("%+v", f)
+	}
+}
+
+// A decompressor that stops before the end of what it was given leaves bytes that
+// nobody has looked at.
+func TestUnpackReadsAll(t *testing.T) {
+	t.Parallel()
+	early := packing{name: "early", unpack: func(r io.Reader) (io.Reader, func(), error) { return io.LimitReader(r, 2), nothing, nil }}
+	g := getter{options: quick.complete()}
+	if err := g.unpack(strings.NewReader("more"), early, io.Discard); !errors.Is(err, errTail) {
+		t.Error(err)
+	}
+	if err := g.unpack(strings.NewReader("mo"), early, io.Discard); err != nil {
+		t.Error(err)
 	}
 }
 
