@@ -42,7 +42,7 @@ func (w *bootWatch) failed(vm *Details) error {
 	switch said := w.console.Failure(); {
 	case said != "" && w.believes:
 		reason = fmt.Sprintf("the guest failed to boot: %.200s", said)
-	case !vm.Details.Boot.Panicked.IsZero():
+	case !vm.Panicked.IsZero():
 		reason = "the guest's kernel has panicked"
 	default:
 		return nil

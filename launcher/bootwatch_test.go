@@ -14,7 +14,7 @@ func TestWitnessesOfABoot(t *testing.T) {
 	var w bootWatch
 	see := func(reached bool, boot PresentBoot, text, want string) {
 		t.Helper()
-		vm := &Details{VM: VM{Name: "web"}, Details: State{Boot: boot}}
+		vm := &Details{VM: VM{Name: "web", Panicked: boot.Panicked}, Details: State{Boot: boot}}
 		if reached {
 			vm.Reachable = now
 		}

@@ -27,6 +27,7 @@ type VM struct {
 	Image      string    `json:"image"`
 	Started    time.Time `json:"started,omitzero"`
 	Reachable  time.Time `json:"reachable,omitzero"`
+	Panicked   time.Time `json:"panicked,omitzero"`  // the guest's kernel has, in its present boot
 	Conflict   *Conflict `json:"conflict,omitempty"` // who else claims the address
 	UUID       string    `json:"uuid"`
 	Supervised bool      `json:"supervised"`
@@ -151,7 +152,7 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	v.Name, v.State, v.Reason, v.Supervised = d.Name, state.Phase, state.Reason, supervised
 	v.Started, v.Reachable = state.Started, state.Reachable
 	if alive {
-		v.PID, v.Conflict = state.QEMU.PID, state.Conflict
+		v.PID, v.Conflict, v.Panicked = state.QEMU.PID, state.Conflict, state.Boot.Panicked
 	}
 	command := state.Command
 	state.Command = nil // it need not be printed twice

@@ -72,6 +72,8 @@ type wait struct {
 	boot       bootWatch
 	searches   []*search // for those about the console
 
+	attended time.Time // when the VM was last given a supervisor
+
 	asked  []bool
 	asking sync.WaitGroup
 	nudge  chan struct{} // tells that an answer has come
@@ -97,7 +99,10 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 	defer w.console.close()
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err = l.watchBeside(ctx, dir, w.vm.UUID, w.nudge, func(vm *Details) (bool, error) { return w.look(asking, vm) })
+	err = l.watchBeside(ctx, dir, w.vm.UUID, w.nudge, func(vm *Details) (bool, error) {
+		w.attend(l, vm)
+		return w.look(asking, vm)
+	})
 	cancel()
 	w.asking.Wait()
 	switch {
@@ -108,6 +113,16 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 		err = l.HowEnded(w.vm)
 	}
 	return w.boot.quote(w.vm.Name, err)
+}
+
+// attend puts a supervisor on a VM that has lost its own: what is waited for may stand
+// in the record only if somebody writes it there.
+func (w *wait) attend(l *Launcher, vm *Details) {
+	if vm == nil || vm.Supervised || vm.over() != nil || time.Since(w.attended) < HomeInterval {
+		return
+	}
+	w.attended = time.Now()
+	l.attendBeside(w.vm.Name)
 }
 
 // look takes what is new about the VM, and tells whether all conditions are met.

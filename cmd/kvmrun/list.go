@@ -18,8 +18,9 @@ func listCommand(a *app) *cobra.Command {
 		Aliases: []string{"ls", "ps"},
 		Short:   "List the VMs",
 		Long: `List the VMs that exist, in the order of their names. One that stands still
-because no space is left for a disk image is listed with the reason. With -a
-also those that failed, with the reason; kvmrun stop NAME removes such a record.`,
+because no space is left for a disk image is listed with the reason, and so is
+one whose guest's kernel has panicked. With -a also those that failed, with the
+reason; kvmrun stop NAME removes such a record.`,
 		Example: `  kvmrun list
   kvmrun list -a
   kvmrun list -q | xargs kvmrun stop
@@ -76,6 +77,10 @@ func (a *app) table(vms []launcher.VM) error {
 	for _, vm := range vms {
 		if vm.Reason != "" {
 			_, _ = fmt.Fprintf(a.out, "\n%s: %s\n", vm.Name, strings.Join(harmlessLines(vm.Reason), "\n"))
+		}
+		if !vm.Panicked.IsZero() {
+			_, _ = fmt.Fprintf(a.out, "\n%s: the guest's kernel has panicked, at %s; see kvmrun logs %s\n",
+				vm.Name, vm.Panicked.Format(time.RFC3339), vm.Name)
 		}
 		if c := vm.Conflict; c != nil {
 			_, _ = fmt.Fprintf(a.out, "\n%s: %s on the LAN claims %s, too, since %s\n",

@@ -81,6 +81,9 @@ func TestPanicOfGuestThatWasReached(t *testing.T) {
 		t.Errorf("the kernel has panicked: %s", r)
 	}
 	h.fails(t, 18, "wait", "web", "--for", "port:81")
+	if list := h.must(t, "list"); !strings.Contains(list, "web: the guest's kernel has panicked, at 2") {
+		t.Errorf("list does not tell: %s", list)
+	}
 	if h.inspect(t, "web").State != "running" {
 		t.Error("what becomes of a guest that panics is its kernel's to say")
 	}

@@ -183,3 +183,25 @@ func watching(pid int) error {
 }
 
 const vmConsoleLog = "/console.log"
+
+// TestWaitWithoutSupervisor waits for VMs whose supervisor is killed, before the wait
+// and during it: nobody else would tell of what is waited for.
+func TestWaitWithoutSupervisor(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start(t, append(boot(t), "--name", "web")...)
+	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
+	p := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "net", "--for", "port:80", "--timeout", "100s")
+	lab.Eventually(t, patience, func() error {
+		if now := h.inspect(t, "web"); !now.Supervised {
+			return fmt.Errorf("nobody looks after it: %+v", now.vm)
+		}
+		return nil
+	})
+	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
+	if r := p.Wait(t, patience); r.ExitCode != 0 {
+		t.Errorf("%s", r)
+	}
+	h.must(t, "stop", "--force", "web")
+	h.isAsBefore(t)
+}
