@@ -40,7 +40,7 @@ func failureIn(line string) string {
 	line = strings.TrimSpace(line)
 	for _, beginning := range givenUp {
 		if strings.HasPrefix(line, beginning) {
-			return line
+			return strings.TrimRight(line, ".")
 		}
 	}
 	return ""

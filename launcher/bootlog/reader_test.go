@@ -27,12 +27,12 @@ func TestFailures(t *testing.T) {
 	const panicText = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
 	for _, c := range []struct{ name, said, want string }{
 		{"nothing", "", ""},
-		{"SeaBIOS", seabios, "No bootable device."},
+		{"SeaBIOS", seabios, "No bootable device"},
 		{"SeaBIOS that still tries", strings.TrimSuffix(seabios, "No bootable device.\r\n"), ""},
 		{"UEFI shell", edk2, "it waits at the prompt Shell>"},
 		{"UEFI shell that goes on", edk2 + "fs0:\\EFI\\boot.efi\r\nbooting\r\n", ""},
 		{"UEFI that tries the next", edk2[:strings.Index(edk2, "UEFI Interactive")], ""},
-		{"UEFI without a shell", "BdsDxe: No bootable option or device was found.\r\n", "BdsDxe: No bootable option or device was found."},
+		{"UEFI without a shell", "BdsDxe: No bootable option or device was found.\r\n", "BdsDxe: No bootable option or device was found"},
 		{"panic", noRoot + after, panicText},
 		{"panic that is being said", strings.TrimSuffix(noRoot, "\r\n"), ""},
 		{"panic without a time", "Kernel panic - not syncing: sysrq triggered crash\n", "Kernel panic - not syncing: sysrq triggered crash"},
@@ -43,7 +43,7 @@ func TestFailures(t *testing.T) {
 		{"talk of a panic", "~ # echo Kernel panic - not syncing: x\r\nlog: Kernel panic - not syncing: y\r\n", ""},
 		{"initramfs-tools", "ALERT!  /dev/nope does not exist.  Dropping to a shell!\n\n\nBusyBox v1.35.0 built-in shell (ash)\n\n(initramfs) ", "it waits at the prompt (initramfs)"},
 		{"initramfs-tools that was led on", "(initramfs) exit\r\n[    9.000000] EXT4-fs (vda1): mounted\r\n", ""},
-		{"dracut", "Entering emergency mode. Exit the shell to continue.\n", "Entering emergency mode. Exit the shell to continue."},
+		{"dracut", "Entering emergency mode. Exit the shell to continue.\n", "Entering emergency mode. Exit the shell to continue"},
 		{"systemd", "\x1b[1;31mYou are in emergency mode. After logging in, type \"journalctl -xb\" to view\n", `You are in emergency mode. After logging in, type "journalctl -xb" to view`},
 		{"GRUB", "error: no such partition.\nEntering rescue mode...\ngrub rescue> ", "it waits at the prompt grub rescue>"},
 		{"login", "Debian GNU/Linux 12 web ttyS0\n\nweb login: ", ""},

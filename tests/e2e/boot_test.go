@@ -24,7 +24,7 @@ func TestFailedBoots(t *testing.T) {
 	}{
 		"no root": {noRoot(t), "Kernel panic - not syncing: VFS: Unable to mount root fs", "Please append a correct"},
 		"no init": {boot(t, "init=/bin/false", "rdinit=/bin/true"), "Kernel panic - not syncing: Attempted to kill init!", "Run /bin/true as init process"},
-		"no disk": {[]string{lab.BlankDisk(t, "qcow2")}, "No bootable device.", "Boot failed: not a bootable disk"},
+		"no disk": {[]string{lab.BlankDisk(t, "qcow2")}, "No bootable device", "Boot failed: not a bootable disk"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
