@@ -190,15 +190,18 @@ func TestWaitWithoutSupervisor(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.start(t, append(boot(t), "--name", "web")...)
-	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
+	first := h.inspect(t, "web").Details.Supervisor.PID
+	h.kill(t, "KILL", first)
 	p := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "net", "--for", "port:80", "--timeout", "100s")
+	var second int
 	lab.Eventually(t, patience, func() error {
-		if now := h.inspect(t, "web"); !now.Supervised {
+		now := h.inspect(t, "web")
+		if second = now.Details.Supervisor.PID; !now.Supervised || second == first {
 			return fmt.Errorf("nobody looks after it: %+v", now.vm)
 		}
 		return nil
 	})
-	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
+	h.kill(t, "KILL", second)
 	if r := p.Wait(t, patience); r.ExitCode != 0 {
 		t.Errorf("%s", r)
 	}
