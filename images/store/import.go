@@ -204,6 +204,10 @@ func (s *Store) remake(ctx context.Context, r *Request, w *work, layers []copied
 		return err
 	}
 	info, err := images.Inspect(w.file(target), images.QCOW2)
+	if err == nil && (info.BackingFile != "" || info.Dirty) {
+		err = imageError(r.Path, images.ErrCorrupt, nil, "tell where the file is from: it may have been made to attack qemu-img",
+			"what qemu-img made of it is no disk by itself")
+	}
 	if err != nil {
 		return aboutLayer(r.Path, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kvmrun/images"
 )
 
 // TestManyProcesses imports the same and different files in many processes, with
@@ -247,11 +249,7 @@ func TestConverterHasNoRights(t *testing.T) {
 	if err := os.WriteFile(fake, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for dir := filepath.Dir(fake); dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	letIn(t, filepath.Dir(fake))
 	w := mustWork(t, s)
 	user, err := s.user()
 	if err != nil {
@@ -285,6 +283,41 @@ func TestConverterHasNoRights(t *testing.T) {
 	if err := w.end(); err != nil {
 		t.Error(err)
 	}
+}
+
+// letIn lets other users reach a folder of the test's.
+func letIn(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestConverterThatWasTakenOver makes an image that names a file of the host's: that
+// does not get into the store.
+func TestConverterThatWasTakenOver(t *testing.T) {
+	t.Parallel()
+	raw := rawDisk(t, 44, 1<<20)
+	dir := folder(t)
+	fake, made := filepath.Join(dir, "fake-qemu-img"), filepath.Join(dir, "made")
+	if err := images.CreateOverlay(made, images.Overlay{VirtualSize: 1 << 20, BackingFile: "/etc/shadow", BackingFormat: images.Raw}); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nfor last; do :; done\ncat " + made + " >$last\n"
+	if err := errors.Join(os.WriteFile(fake, []byte(script), 0o755), os.Chmod(made, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	letIn(t, dir)
+	s := newStore(t)
+	s.options.QEMUImg = fake
+	_, _, err := s.Import(t.Context(), Request{Path: raw, Name: "web"})
+	wantKind(t, err, images.ErrCorrupt, raw, "no disk by itself")
+	if blobs, err := s.listBlobs(); err != nil || len(blobs) != 0 {
+		t.Errorf("stored: %v, %v", blobs, err)
+	}
+	empty(t, s)
 }
 
 func mustWork(t *testing.T, s *Store) *work {
