@@ -224,6 +224,25 @@ func TestImageFromURLRefused(t *testing.T) {
 	}
 }
 
+// Too little space is said before it is all gone, and nothing is left: for the
+// download, for what is unpacked, for the copy in the store.
+func TestImageFromURLFullDisk(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	m := newMirror(t, h, nil)
+	for _, size := range []string{"4m", "12m", "20m"} {
+		h.sh(t, "mount -t tmpfs -o size="+size+" small /var/lib/kvmrun")
+		r := m.importing(t, h, "--checksums", "auto", m.https+"/"+imageFile, "web")
+		if r.ExitCode != 13 || !strings.Contains(r.Stderr, "free some space") {
+			t.Errorf("%s: exit status %d", size, r.ExitCode)
+		}
+		if left := h.sh(t, "find /var/lib/kvmrun -type f -size +0"); left != "" {
+			t.Errorf("%s: left are %s", size, left)
+		}
+		h.sh(t, "umount /var/lib/kvmrun")
+	}
+}
+
 // A download is not lost when the import lacks a flag.
 func TestImageFromURLSecondTry(t *testing.T) {
 	t.Parallel()
