@@ -145,9 +145,6 @@ func TestSilentServer(t *testing.T) {
 		server := serve(t, handler)
 		mustFail(t, t.TempDir(), Source{Location: server.URL, Digest: Digest("sha256:" + hexA)},
 			Options{Idle: 50 * time.Millisecond, Pause: time.Millisecond, Tries: 1}, ErrConnection, "for too long")
-		if n := len(server.asked()); n != 2 {
-			t.Errorf("asked %d times", n)
-		}
 	}
 }
 
