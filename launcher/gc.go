@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -66,9 +67,9 @@ func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
 	vms, err := l.adoptAll(ctx, o.DryRun)
 	swept, err2 := l.sweep(ctx, o.DryRun)
 	overlays, err3 := l.sweepOverlays(o.DryRun)
+	disks, err5 := l.sweepDisks(o.DryRun)
 	marked, err4 := l.sweepMarked(ctx, o)
-	all := append(append(append(vms, swept...), overlays...), marked...)
-	return all, during("gc", errors.Join(err, err2, err3, err4))
+	return slices.Concat(vms, swept, overlays, disks, marked), during("gc", errors.Join(err, err2, err3, err4, err5))
 }
 
 // attempt does something about a leftover, unless that is a dry run's.

@@ -48,10 +48,9 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 		return VM{}, during(op, err)
 	}
 	defer d.close()
-	for _, note := range d.notes {
-		o.note("%s", note)
-	}
+	d.tell(o)
 	folder, err := l.place(ctx, d)
+	d.tell(o)
 	if err != nil {
 		return VM{}, during(op, err)
 	}
@@ -60,6 +59,9 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 		return VM{}, during(op, errors.Join(err, l.unreserve(d, folder)))
 	}
 	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o)
+	if err != nil {
+		err = errors.Join(err, l.dropDisks(d))
+	}
 	return vm, during(op, err)
 }
 
