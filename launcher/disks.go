@@ -51,6 +51,9 @@ func (d *draft) findStored(disk *Disk) (bool, error) {
 		}
 		return false, nil
 	}
+	if disk.Path != "" {
+		return true, nil // it was completed before, for a VM that is started again
+	}
 	if err := CheckImageName(disk.Image); err != nil {
 		return false, err
 	}
@@ -87,6 +90,9 @@ func (l *Launcher) planDisks(d *draft) error {
 	for _, i := range d.spec.keptDisks() {
 		disk := &d.spec.Disks[i]
 		path := l.keptDisk(d.spec.Name, i)
+		if disk.Path == path {
+			continue // whatever the image's name leads to by now
+		}
 		info, err := images.Inspect(path, images.QCOW2)
 		switch {
 		case errors.Is(err, images.ErrNotExist):

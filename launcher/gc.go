@@ -67,9 +67,8 @@ func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
 	vms, err := l.adoptAll(ctx, o.DryRun)
 	swept, err2 := l.sweep(ctx, o.DryRun)
 	overlays, err3 := l.sweepOverlays(o.DryRun)
-	disks, err5 := l.sweepDisks(o.DryRun)
 	marked, err4 := l.sweepMarked(ctx, o)
-	return slices.Concat(vms, swept, overlays, disks, marked), during("gc", errors.Join(err, err2, err3, err4, err5))
+	return slices.Concat(vms, swept, overlays, marked), during("gc", errors.Join(err, err2, err3, err4))
 }
 
 // attempt does something about a leftover, unless that is a dry run's.
@@ -198,7 +197,11 @@ func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
 		one, err := attempt(dryRun, path, ActionRemove, func() error { return ignoreGone(os.Remove(path)) })
 		found, errs = append(found, one), append(errs, err)
 	}
-	return found, errors.Join(errs...)
+	if errors.Join(errs...) != nil {
+		return found, errors.Join(errs...)
+	}
+	disks, err := l.sweepDisks(dryRun)
+	return append(found, disks...), err
 }
 
 // OverlayDir is where the overlays of ephemeral disks lie in a data directory.

@@ -21,7 +21,6 @@ func TestKeptDisk(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.must(t, "image", "import", lab.Guest(t).CopyDisk(t), "tiny")
-	h.before = h.Host.Snapshot(t)
 	blob := strings.TrimSpace(h.must(t, "image", "path", "tiny"))
 	start := func(args ...string) *vm {
 		return h.startNet(t, append(append([]string{}, args...), boot(t)...)...)
@@ -55,6 +54,17 @@ func TestKeptDisk(t *testing.T) {
 	if got := v.sh(t, readMarker); got != keptMarker {
 		t.Errorf("the next VM of the name reads %q", got)
 	}
+	// A restart does, whatever the image's name leads to by now.
+	h.must(t, "image", "import", "--replace", "--format", "raw", lab.Guest(t).Initrd, "tiny")
+	h.must(t, "restart", "--force", "web")
+	h.must(t, "wait", "web", "--for", "net")
+	if got := v.sh(t, readMarker); got != keptMarker {
+		t.Errorf("after a restart it reads %q", got)
+	}
+	if r := h.Host.Run(t, "kvmrun", startArgs("tiny", "--name", "web")...); r.ExitCode != 4 {
+		t.Errorf("a start of a VM that runs: %s", r)
+	}
+	h.must(t, "image", "import", "--replace", lab.Guest(t).CopyDisk(t), "tiny")
 	other := start("tiny", "--name", "db", "--disk-size", "200M")
 	if got := other.sh(t, readMarker); got == keptMarker {
 		t.Error("another VM reads what this one has written")
@@ -80,7 +90,7 @@ func TestKeptDisk(t *testing.T) {
 		h.must(t, "stop", "--force", v.Name)
 	}
 	h.must(t, "image", "rm", "web-1")
-	h.sh(t, "rmdir /var/lib/kvmrun/disks /var/lib/kvmrun/overlays")
+	h.sh(t, "rmdir /var/lib/kvmrun/disks /var/lib/kvmrun/overlays; rm -r /var/lib/kvmrun/images")
 	h.isAsBefore(t)
 }
 
