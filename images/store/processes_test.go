@@ -77,7 +77,7 @@ func TestKilledAtAnyTime(t *testing.T) {
 			t.Parallel()
 			s := newStore(t)
 			took := timeOf(t, s, from)
-			const enough = 25
+			const enough = 15
 			unfinished := 0
 			for n := 0; unfinished < enough; n++ {
 				if n > 20*enough {
