@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kvmrun/tests/lab"
 )
@@ -93,4 +97,53 @@ func TestRestartThatCannotBe(t *testing.T) {
 	}
 	h.fails(t, 3, "restart", "web")
 	h.isAsBefore(t)
+}
+
+// TestRestartIsKilled kills a restart in its course. The VM is as it was, or stopped, or
+// it runs again, and what is listed is so.
+func TestRestartIsKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	record := h.Host.File("/run/kvmrun/vms/web/spec.json")
+	asked := h.Host.File("/run/kvmrun/vms/web/stop-asked")
+	there := func(path string) func() bool {
+		return func() bool { _, err := os.Stat(path); return err == nil }
+	}
+	gone := func() bool { return !there(record)() }
+	for name, moments := range map[string][]func() bool{
+		"at once":               nil,
+		"while it stops":        {there(asked)},
+		"when it has stopped":   {gone},
+		"while it starts again": {gone, there(record)},
+	} {
+		h.start(t, frozen(t, "--name", "web")...)
+		p := h.Host.Start(t, "kvmrun", "restart", "--force", "web")
+		for _, so := range moments {
+			for end := time.Now().Add(patience); !so() && time.Now().Before(end); {
+				select {
+				case <-p.Done(): // it was quicker
+					end = time.Now()
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
+		p.Signal(t, unix.SIGKILL)
+		p.Wait(t, patience)
+		h.must(t, "gc")
+		lab.Eventually(t, patience, func() error { // QEMU may just be ending
+			listed := h.list(t, "-a")
+			if len(listed) == 0 {
+				return nil
+			}
+			r := h.Host.Run(t, "kvmrun", "qmp", "web", "query-status")
+			if listed[0].State != "paused" || !strings.Contains(r.Stdout, "prelaunch") {
+				return fmt.Errorf("killed %s: it is listed as %+v, and QEMU says %s", name, listed[0], r)
+			}
+			return nil
+		})
+		if r := h.run(t, "stop", "--force", "web"); r.ExitCode != 0 && r.ExitCode != 3 {
+			t.Errorf("killed %s: %s", name, r)
+		}
+		h.isAsBefore(t)
+	}
 }
