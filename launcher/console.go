@@ -15,13 +15,14 @@ import (
 type console struct {
 	path string
 	from int64    // where to begin, in bytes
+	last bool     // or later: what is older than maxWindow does not matter
 	file *os.File // nil until it is there
 }
 
 // restart begins at another place.
-func (c *console) restart(from int64) {
+func (c *console) restart(from int64, last bool) {
 	c.close()
-	c.file, c.from = nil, from
+	c.file, c.from, c.last = nil, from, last
 }
 
 // read hands on all that was said since the last time. A log that is not there yet
@@ -68,9 +69,18 @@ func (c *console) goTo(file *os.File) error {
 		return err
 	}
 	at, err := file.Seek(0, io.SeekCurrent)
-	if err == nil && at < c.from {
-		_, err = file.Seek(c.from, io.SeekStart)
+	if err != nil {
+		return err
 	}
+	from := max(at, c.from)
+	if c.last {
+		end, err := file.Seek(0, io.SeekEnd)
+		if err != nil {
+			return err
+		}
+		from = max(from, end-maxWindow)
+	}
+	_, err = file.Seek(from, io.SeekStart)
 	return err
 }
 

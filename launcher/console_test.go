@@ -76,3 +76,32 @@ func TestSearchInAGrowingLog(t *testing.T) {
 		})
 	}
 }
+
+// TestWhereTheConsoleBegins: at the present boot's beginning, or later where only what
+// was said last matters.
+func TestWhereTheConsoleBegins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "console.log")
+	old, present, last := strings.Repeat("o", 1000), strings.Repeat("p", 2*maxWindow), strings.Repeat("l", maxWindow)
+	if err := os.WriteFile(path, []byte(old+present+last), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := console{path: path}
+	defer c.close()
+	hears := func(what, want string) {
+		t.Helper()
+		var heard []byte
+		if err := c.read(func(text []byte) { heard = append(heard, text...) }); err != nil || string(heard) != want {
+			t.Errorf("%s: %d bytes and %v, want %d", what, len(heard), err, len(want))
+		}
+	}
+	hears("from the start", old+present+last)
+	hears("nothing is new", "")
+	c.restart(int64(len(old)), false)
+	hears("the present boot", present+last)
+	c.restart(int64(len(old)), true)
+	hears("what was said last", last)
+	c.restart(int64(len(old+present+last))-5, true)
+	hears("a boot that has only begun", last[:5])
+	c.restart(int64(len(old+present+last))+5, false) // the log is another by now
+	hears("a boot that is to come", "")
+}

@@ -130,8 +130,8 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	if vm != nil {
 		w.vm.UUID = vm.UUID
 		if w.boot.isAnother(vm) {
-			w.console.restart(vm.Details.Boot.Console)
-			w.listen()
+			listens := w.listen()
+			w.console.restart(vm.Details.Boot.Console, !listens && !w.boot.believes)
 		}
 		w.readRecord(vm)
 		w.ask(ctx, vm)
@@ -149,13 +149,16 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	return false, w.boot.failed(vm)
 }
 
-// listen begins to look for what the console is to say.
-func (w *wait) listen() {
+// listen begins to look for what the console is to say, and tells whether that is
+// anything.
+func (w *wait) listen() (something bool) {
 	for i, c := range w.conditions {
 		if c.console != nil {
 			w.searches[i] = &search{pattern: c.console}
+			something = true
 		}
 	}
+	return something
 }
 
 // readRecord looks for the conditions that stand in the VM's record.

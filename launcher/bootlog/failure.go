@@ -7,7 +7,9 @@ import (
 
 // panicked is the kernel's last word. With the usual time in front it may stand behind
 // what somebody else has not ended with a new line (Linux: kernel/panic.c, printk.c).
-var panicked = regexp.MustCompile(`(?:^|\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )(Kernel panic - not syncing\b.*)`)
+var panicked = regexp.MustCompile(`(?:^|\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )(` + panicWords + `\b.*)`)
+
+const panicWords = "Kernel panic - not syncing"
 
 // givenUp are lines after which a boot goes on by nobody's but a person's hand, by how
 // they begin.
@@ -34,8 +36,10 @@ var prompts = []string{
 
 // failureIn is what a whole line says of a boot's failure; "" if it says nothing of it.
 func failureIn(line string) string {
-	if found := panicked.FindStringSubmatch(line); found != nil {
-		return strings.TrimSpace(found[1])
+	if strings.Contains(line, panicWords) { // much sooner than by the expression
+		if found := panicked.FindStringSubmatch(line); found != nil {
+			return strings.TrimSpace(found[1])
+		}
 	}
 	line = strings.TrimSpace(line)
 	for _, beginning := range givenUp {

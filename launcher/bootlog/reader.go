@@ -2,8 +2,6 @@
 // and whether they mean that the boot has failed.
 package bootlog
 
-import "slices"
-
 // Bounds of what is kept of a console.
 const (
 	MaxLines = 20      // of the last lines
@@ -13,8 +11,9 @@ const (
 // Reader takes a console's output as it comes, in pieces of any size. The zero value
 // has heard nothing.
 type Reader struct {
-	lines   []string // whole ones, the oldest first
-	line    []byte   // the one that has not ended yet
+	lines   [MaxLines]string // whole ones, each at its number modulo MaxLines
+	count   int              // of whole lines
+	line    []byte           // the one that has not ended yet
 	escape  escape
 	failure string
 }
@@ -32,9 +31,25 @@ const (
 
 // Take takes what was said next.
 func (r *Reader) Take(text []byte) {
-	for _, b := range text {
-		r.take(b)
+	for len(text) > 0 {
+		if r.escape == plain {
+			n := words(text)
+			r.line = append(r.line, text[:min(n, maxLine-len(r.line))]...)
+			if text = text[n:]; len(text) == 0 {
+				return
+			}
+		}
+		r.take(text[0])
+		text = text[1:]
 	}
+}
+
+// words is how many bytes at a text's beginning have no meaning of their own.
+func words(text []byte) (n int) {
+	for n < len(text) && text[n] >= ' ' && text[n] != del {
+		n++
+	}
+	return n
 }
 
 // Bytes with a meaning of their own.
@@ -66,10 +81,8 @@ func (r *Reader) take(b byte) {
 		}
 	case b == '\n':
 		r.end()
-	case b >= ' ' && b != del || b == '\t':
-		if len(r.line) < maxLine {
-			r.line = append(r.line, b)
-		}
+	case b == '\t' && len(r.line) < maxLine:
+		r.line = append(r.line, b)
 	}
 }
 
@@ -95,16 +108,17 @@ func (r *Reader) end() {
 	if r.failure == "" {
 		r.failure = failureIn(line)
 	}
-	if len(r.lines) == MaxLines {
-		r.lines = slices.Delete(r.lines, 0, 1)
-	}
-	r.lines = append(r.lines, line)
+	r.lines[r.count%MaxLines] = line
+	r.count++
 }
 
 // Last is what was said last: MaxLines lines at most, without empty ones and without
 // escape sequences. A terminal may obey what is left of other characters.
 func (r *Reader) Last() []string {
-	lines := slices.Clone(r.lines)
+	var lines []string
+	for i := max(0, r.count-MaxLines); i < r.count; i++ {
+		lines = append(lines, r.lines[i%MaxLines])
+	}
 	if len(r.line) > 0 {
 		lines = append(lines, string(r.line))
 	}
