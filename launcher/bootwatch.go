@@ -55,6 +55,9 @@ func (w *bootWatch) failed(vm *Details) error {
 func (w *bootWatch) quote(name string, err error) error {
 	var e *Error
 	lines := w.console.Last()
+	if w.believes {
+		lines = w.console.Told()
+	}
 	if !errors.As(err, &e) || !slices.Contains([]Kind{KindBoot, KindEnded, KindQEMU}, e.Kind) || len(lines) == 0 {
 		return err
 	}

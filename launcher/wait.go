@@ -3,7 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,28 +66,19 @@ func (l *Launcher) WaitFor(ctx context.Context, vm VM, conditions ...Condition) 
 // wait is one wait for one VM.
 type wait struct {
 	vm         VM // its name, and its UUID as soon as that is known
-	conditions []Condition
-	met        []time.Time // when each was; zero if it was not
+	conditions []*pending
 	console    console
 	boot       bootWatch
-	searches   []*search // for those about the console
-
-	attended time.Time // when the VM was last given a supervisor
-
-	asked  []bool
-	asking sync.WaitGroup
-	nudge  chan struct{} // tells that an answer has come
-	mu     sync.Mutex    // for what follows
-	yes    []time.Time   // when each was answered
-	why    []error       // why each was not
+	attended   time.Time     // when the VM was last given a supervisor
+	nudge      chan struct{} // tells that an answer has come
 }
 
 func newWait(vm VM, conditions []Condition) *wait {
-	n := len(conditions)
-	return &wait{
-		vm: vm, conditions: conditions, met: make([]time.Time, n), searches: make([]*search, n),
-		asked: make([]bool, n), nudge: make(chan struct{}, 1), yes: make([]time.Time, n), why: make([]error, n),
+	w := &wait{vm: vm, nudge: make(chan struct{}, 1)}
+	for _, c := range conditions {
+		w.conditions = append(w.conditions, &pending{Condition: c})
 	}
+	return w
 }
 
 func (w *wait) run(ctx context.Context, l *Launcher) error {
@@ -104,12 +95,14 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 		return w.look(asking, vm)
 	})
 	cancel()
-	w.asking.Wait()
+	for _, p := range w.conditions {
+		p.lastAnswer()
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fail(KindTimeout, "see kvmrun logs "+w.vm.Name, "not so in time: %s", w.unmet())
 	case KindOf(err) == KindEnded && w.onlyEndIsLeft():
-		w.meet(func(c Condition) bool { return c.Is(WaitExit) }, time.Now())
+		w.meetEnd()
 		err = l.HowEnded(w.vm)
 	}
 	return w.boot.quote(w.vm.Name, err)
@@ -133,10 +126,14 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 			listens := w.listen()
 			w.console.restart(vm.Details.Boot.Console, !listens && !w.boot.believes)
 		}
-		w.readRecord(vm)
-		w.ask(ctx, vm)
 	}
-	w.takeAnswers()
+	for _, p := range w.conditions {
+		if vm != nil {
+			p.readRecord(vm)
+			p.askOnce(ctx, vm, w.nudge)
+		}
+		p.takeAnswer()
+	}
 	if w.all() {
 		return true, nil
 	}
@@ -152,114 +149,48 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 // listen begins to look for what the console is to say, and tells whether that is
 // anything.
 func (w *wait) listen() (something bool) {
-	for i, c := range w.conditions {
-		if c.console != nil {
-			w.searches[i] = &search{pattern: c.console}
+	for _, p := range w.conditions {
+		if p.console != nil {
+			p.search = &search{pattern: p.console}
 			something = true
 		}
 	}
 	return something
 }
 
-// readRecord looks for the conditions that stand in the VM's record.
-func (w *wait) readRecord(vm *Details) {
-	for i, c := range w.conditions {
-		switch {
-		case !w.met[i].IsZero():
-		case c.Is(WaitNone):
-			w.met[i] = time.Now()
-		case c.Is(WaitRunning) && (vm.State == Running || vm.State == Paused):
-			w.met[i] = vm.Started
-			setDefault(&w.met[i], time.Now()) // its supervisor was killed before it could say
-		case c.Is(WaitNet):
-			w.met[i] = vm.Reachable
-		}
-	}
-}
-
-// hear looks in what the console has said for the first time.
+// hear takes what the console has said.
 func (w *wait) hear(text []byte) {
 	w.boot.console.Take(text)
-	for i, s := range w.searches {
-		if s != nil && w.met[i].IsZero() && s.take(text) {
-			w.met[i] = time.Now()
-		}
-	}
-}
-
-// ask has those asked who can be by now.
-func (w *wait) ask(ctx context.Context, vm *Details) {
-	for i, c := range w.conditions {
-		if c.ask == nil || w.asked[i] || !c.begins(vm) {
-			continue
-		}
-		w.asked[i] = true
-		w.asking.Go(func() { w.answer(i, c.ask(ctx, vm)) })
-	}
-}
-
-// answer notes what came of asking.
-func (w *wait) answer(i int, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.why[i] = err; err == nil {
-		w.yes[i] = time.Now()
-	}
-	select {
-	case w.nudge <- struct{}{}:
-	default:
-	}
-}
-
-func (w *wait) takeAnswers() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, at := range w.yes {
-		if w.met[i].IsZero() {
-			w.met[i] = at
-		}
+	for _, p := range w.conditions {
+		p.hear(text)
 	}
 }
 
 // all tells whether all conditions are met.
 func (w *wait) all() bool {
-	for _, at := range w.met {
-		if at.IsZero() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(w.conditions, func(p *pending) bool { return p.met.IsZero() })
 }
 
 // onlyEndIsLeft tells whether the VM's end is all that was still waited for.
 func (w *wait) onlyEndIsLeft() bool {
-	for i, c := range w.conditions {
-		if w.met[i].IsZero() && !c.Is(WaitExit) {
-			return false
-		}
-	}
-	return !w.all()
+	return !slices.ContainsFunc(w.conditions, func(p *pending) bool { return p.met.IsZero() && !p.Is(WaitExit) })
 }
 
-// meet notes that conditions are met.
-func (w *wait) meet(these func(Condition) bool, at time.Time) {
-	for i, c := range w.conditions {
-		if these(c) {
-			w.met[i] = at
+// meetEnd notes that the VM has ended.
+func (w *wait) meetEnd() {
+	for _, p := range w.conditions {
+		if p.Is(WaitExit) {
+			p.met = time.Now()
 		}
 	}
 }
 
-// unmet lists what is not so, with the reason where one is known.
+// unmet lists what is not so.
 func (w *wait) unmet() string {
 	var list []string
-	for i, c := range w.conditions {
-		switch {
-		case !w.met[i].IsZero():
-		case w.why[i] != nil:
-			list = append(list, fmt.Sprintf("%s (%v)", c, w.why[i]))
-		default:
-			list = append(list, c.text)
+	for _, p := range w.conditions {
+		if p.met.IsZero() {
+			list = append(list, p.unmet())
 		}
 	}
 	return strings.Join(list, ", ")
@@ -267,12 +198,13 @@ func (w *wait) unmet() string {
 
 // outcome is what came of it all.
 func (w *wait) outcome(err error) Waited {
-	out := Waited{Name: w.vm.Name, UUID: w.vm.UUID, Conditions: make([]Met, len(w.conditions))}
-	for i, c := range w.conditions {
-		out.Conditions[i] = Met{For: c.text}
-		if !w.met[i].IsZero() {
-			out.Conditions[i].At = w.met[i].UTC()
+	out := Waited{Name: w.vm.Name, UUID: w.vm.UUID, Conditions: []Met{}}
+	for _, p := range w.conditions {
+		met := Met{For: p.text}
+		if !p.met.IsZero() {
+			met.At = p.met.UTC()
 		}
+		out.Conditions = append(out.Conditions, met)
 	}
 	errors.As(err, &out.Error)
 	for _, c := range Consoles(err) {

@@ -16,6 +16,7 @@ type Reader struct {
 	line    []byte           // the one that has not ended yet
 	escape  escape
 	failure string
+	told    []string // the lines up to the failure
 }
 
 // escape is where in an escape sequence the text is (ECMA-48, section 5).
@@ -105,11 +106,13 @@ func (r *Reader) end() {
 	if line == "" {
 		return
 	}
-	if r.failure == "" {
-		r.failure = failureIn(line)
-	}
 	r.lines[r.count%MaxLines] = line
 	r.count++
+	if r.failure == "" {
+		if r.failure = failureIn(line); r.failure != "" {
+			r.told = r.Last()
+		}
+	}
 }
 
 // Last is what was said last: MaxLines lines at most, without empty ones and without
@@ -123,6 +126,15 @@ func (r *Reader) Last() []string {
 		lines = append(lines, string(r.line))
 	}
 	return lines[max(0, len(lines)-MaxLines):]
+}
+
+// Told is Last as it was when the boot failed, before a kernel that panics went on with
+// its call trace; the same as Last while it has not.
+func (r *Reader) Told() []string {
+	if r.failure != "" {
+		return r.told
+	}
+	return r.Last()
 }
 
 // Failure is the line that says that the boot has failed; "" while there is none. A

@@ -58,6 +58,9 @@ func TestFailures(t *testing.T) {
 			if got := whole.Failure(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
+			if last := whole.Told(); strings.HasPrefix(c.want, "Kernel") && !strings.HasSuffix(last[len(last)-1], c.want) {
+				t.Errorf("what was told until then is %q", last)
+			}
 			if pieces.Failure() != whole.Failure() || !slices.Equal(pieces.Last(), whole.Last()) {
 				t.Errorf("byte by byte: %q %q", pieces.Failure(), pieces.Last())
 			}
@@ -101,8 +104,8 @@ func FuzzReader(f *testing.F) {
 		if early != "" && early != whole.Failure() {
 			t.Errorf("it failed by %q, and then by %q", early, whole.Failure())
 		}
-		if len(last) > MaxLines {
-			t.Errorf("%d lines are kept", len(last))
+		if len(last) > MaxLines || len(whole.Told()) > MaxLines {
+			t.Errorf("%d lines are kept, %d of the failure", len(last), len(whole.Told()))
 		}
 		for _, line := range append(last, whole.Failure()) {
 			if len(line) > maxLine+len("it waits at the prompt ") || strings.ContainsAny(line, "\x1b\n\r") {
