@@ -72,7 +72,7 @@ func TestPanicOfGuestThatWasReached(t *testing.T) {
 	h := newHost(t)
 	v := h.startNet(t, append(boot(t), "--name", "web")...)
 	p := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "port:81")
-	lab.Eventually(t, patience, func() error { return watching(p.PID) })
+	lab.Eventually(t, patience, func() error { return watching(p.PID, 1) })
 	// What the guest's driver does then, which this guest does not have (docs of QEMU:
 	// specs/pvpanic).
 	h.must(t, "qmp", v.Name, "human-monitor-command", `{"command-line": "o/b 0x505 1"}`)
@@ -109,10 +109,10 @@ func TestGuestThatTalksOfPanic(t *testing.T) {
 	h := newHost(t)
 	v := h.startNet(t, append(boot(t), "--name", "web")...)
 	before := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "port:81")
-	lab.Eventually(t, patience, func() error { return watching(before.PID) })
+	lab.Eventually(t, patience, func() error { return watching(before.PID, 1) })
 	v.sh(t, `printf '\nKernel panic - not syncing: just talk\n' >/dev/console`)
 	after := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "port:81", "--for", "console:just talk")
-	lab.Eventually(t, patience, func() error { return watching(after.PID) })
+	lab.Eventually(t, patience, func() error { return watching(after.PID, 1) })
 	v.background(t, "nc -ll -p 81 -e /bin/cat")
 	for _, p := range []*lab.Process{before, after} {
 		if r := p.Wait(t, patience); r.ExitCode != 0 {

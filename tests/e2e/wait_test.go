@@ -39,7 +39,7 @@ func TestWaitForSeveral(t *testing.T) {
 	var all []waited
 	decode(t, h.must(t, args...), &all)
 	for _, v := range vms {
-		if page, err := ask(h.Host, v.IP+":80", "GET / HTTP/1.0\r\n\r\n"); err != nil || !strings.Contains(page, v.IP) {
+		if page, err := ask(h.Host, v.IP+":80", "GET / HTTP/1.0\r\n\r\n"); err != nil || !strings.HasPrefix(page, "HTTP/") {
 			t.Errorf("%s was waited for, and does not serve: %q %v", v.Name, page, err)
 		}
 		if logs := h.must(t, "logs", v.Name); !strings.Contains(logs, "guest: ready") {
@@ -57,11 +57,12 @@ func TestWaitForSeveral(t *testing.T) {
 		}
 	}
 	// Of what is not so, it says why. One that fails ends it for both.
-	message := h.fails(t, 12, "wait", "one", "--for", "net", "--for", "port:81", "--timeout", "1s")
+	message := h.fails(t, 12, "wait", "one", "--for", "net", "--for", "port:81", "--timeout", "3s")
 	if !strings.Contains(message, "port:81 (connection refused)") || strings.Contains(message, "net,") {
 		t.Errorf("it does not say what is not so, and why: %s", message)
 	}
 	p := h.Host.Start(t, "kvmrun", "wait", "one", "two", "--for", "port:81", "--json")
+	lab.Eventually(t, patience, func() error { return watching(p.PID, 2) })
 	h.must(t, "stop", "--force", "two")
 	r := p.Wait(t, patience)
 	decode(t, r.Stdout, &all)
@@ -85,7 +86,7 @@ func TestWaitForSSH(t *testing.T) {
 	if r := port.Wait(t, patience); r.ExitCode != 0 {
 		t.Errorf("port 22 is served: %s", r)
 	}
-	if message := h.fails(t, 12, "wait", v.Name, "--for", "ssh", "--timeout", "1s"); !strings.Contains(message, "ssh (it does not greet)") {
+	if message := h.fails(t, 12, "wait", v.Name, "--for", "ssh", "--timeout", "3s"); !strings.Contains(message, "ssh (it does not greet)") {
 		t.Errorf("nobody greets: %s", message)
 	}
 	select {
@@ -108,6 +109,9 @@ func TestWaitForExit(t *testing.T) {
 	v := h.startNet(t, append(boot(t), "--name", "web")...)
 	wanted := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "net", "--for", "exit", "--json")
 	missed := h.Host.Start(t, "kvmrun", "wait", "web", "--for", "exit", "--for", "console:never said")
+	for _, p := range []*lab.Process{wanted, missed} {
+		lab.Eventually(t, patience, func() error { return watching(p.PID, 1) })
+	}
 	v.poweroff(t)
 	r := wanted.Wait(t, patience)
 	var all []waited
@@ -149,7 +153,7 @@ func TestWaitIsPrompt(t *testing.T) {
 	lab.Eventually(t, patience, func() error {
 		round++
 		p := h.Host.Start(t, "kvmrun", "wait", v.Name, "--for", fmt.Sprintf("console:round %d done", round))
-		lab.Eventually(t, patience, func() error { return watching(p.PID) })
+		lab.Eventually(t, patience, func() error { return watching(p.PID, 1) })
 		said := time.Now()
 		fmt.Fprintf(console, "round %d done\n", round)
 		r := p.Wait(t, patience)
@@ -167,8 +171,9 @@ func TestWaitIsPrompt(t *testing.T) {
 	h.isAsBefore(t)
 }
 
-// watching tells whether a process watches a folder and waits.
-func watching(pid int) error {
+// watching tells whether a process has opened the consoles' logs of so many VMs, and
+// waits.
+func watching(pid, vms int) error {
 	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || !strings.Contains(string(text), ") S ") {
 		return fmt.Errorf("it does not wait: %s", text)
 	}
@@ -176,10 +181,13 @@ func watching(pid int) error {
 	files, err := os.ReadDir(dir)
 	for _, f := range files {
 		if to, _ := os.Readlink(dir + "/" + f.Name()); strings.HasSuffix(to, vmConsoleLog) {
-			return nil
+			vms--
 		}
 	}
-	return fmt.Errorf("no %s is open: %w", vmConsoleLog, errors.Join(err, os.ErrNotExist))
+	if vms > 0 {
+		return fmt.Errorf("%d times %s is not open: %w", vms, vmConsoleLog, errors.Join(err, os.ErrNotExist))
+	}
+	return nil
 }
 
 const vmConsoleLog = "/console.log"
