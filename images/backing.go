@@ -27,38 +27,26 @@ func backingFormat(stated Format) (Format, bool) {
 	return "", false
 }
 
-// places are where backing files may lie.
-type places struct {
-	anywhere bool
-	folder   string // the image's own
-	store    string // "" for none
-}
-
-// allow tells whether a file in this folder may be used; it has no symbolic link left.
-func (p places) allow(folder string) bool {
-	return p.anywhere || within(folder, p.folder) || p.store != "" && folder == p.store
-}
-
 // admit decides whether a backing file may be used: not one that is in the
-// chain already, and none but in the places for them. The place is where the located
+// chain already, and none outside the folder. The place is where the located
 // file really is, with no symbolic links left in it.
-func (c *Chain) admit(n *node, where places) error {
+func (c *Chain) admit(n *node, folder string) error {
 	for i := range c.Layers {
 		if c.Layers[i].ID() == n.id() {
 			return &Error{Path: n.path, Kind: ErrBacking, Detail: "it is in the chain already: the images form a loop",
 				Advice: "set the right backing file with: qemu-img rebase -u"}
 		}
 	}
-	if where.anywhere {
+	if folder == "" {
 		return nil
 	}
 	place, err := n.folder()
 	if err != nil {
 		return err
 	}
-	if n.device() || !where.allow(place) {
+	if n.device() || !within(place, folder) {
 		return &Error{Path: n.path, Kind: ErrBacking,
-			Detail: "it lies in " + quote(place) + ", outside the image's own folder " + quote(where.folder) +
+			Detail: "it lies in " + quote(place) + ", outside the image's own folder " + quote(folder) +
 				": an image from elsewhere could name any file of this host",
 			Advice: "if you trust the image, say --allow-backing"}
 	}

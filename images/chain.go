@@ -23,9 +23,6 @@ type Options struct {
 	// AllowBacking follows the names of backing files wherever they lead.
 	// Without it they must lie in the image's own folder or below.
 	AllowBacking bool
-	// Store is a folder, beside the image's own, in which backing files may lie; ""
-	// for none. It is one in which nobody but kvmrun puts files.
-	Store string
 	// Foreign also opens, if ReadOnly is set, an image that has to be converted
 	// (see Convertible). It has a VirtualSize of 0 then, and is the whole chain.
 	Foreign bool
@@ -73,9 +70,11 @@ func Open(path string, o Options) (*Chain, error) {
 		_ = c.Close()
 		return nil, err
 	}
-	where := places{anywhere: o.AllowBacking, folder: folder, store: o.Store}
+	if o.AllowBacking {
+		folder = ""
+	}
 	for c.bottom().Info.BackingFile != "" {
-		if err := c.openNext(where); err != nil {
+		if err := c.openNext(folder); err != nil {
 			_ = c.Close()
 			return nil, err
 		}
@@ -146,9 +145,9 @@ func (c *Chain) openTop(n *node, o Options) (string, error) {
 	return n.folder()
 }
 
-// openNext opens the backing file of the lowest layer so far, which must lie in one of
-// the places.
-func (c *Chain) openNext(where places) error {
+// openNext opens the backing file of the lowest layer so far. It must lie in
+// the folder, unless that is empty.
+func (c *Chain) openNext(folder string) error {
 	above := c.bottom()
 	name := above.Info.BackingFile
 	fail := func(advice, detail string, cause error) error {
@@ -180,7 +179,7 @@ func (c *Chain) openNext(where places) error {
 		return fail("", "cannot be used", err)
 	}
 	defer n.close()
-	if err := c.admit(n, where); err != nil {
+	if err := c.admit(n, folder); err != nil {
 		return fail("", "is refused", err)
 	}
 	err = c.add(n, format, false, examine)

@@ -61,9 +61,6 @@ type Info struct {
 	Snapshots int `json:"snapshots,omitempty"`
 	// Dirty says that the image was not closed; QEMU mends it when it opens it.
 	Dirty bool `json:"dirty,omitempty"`
-	// Blank says that nothing was ever written to the qcow2 image: it is what lies
-	// beneath it, or zeros.
-	Blank bool `json:"blank,omitempty"`
 	// Partial says that the image is so large that only its first tables were
 	// searched for clusters beyond the end of the file (see maxL2Bytes).
 	Partial bool `json:"partial,omitempty"`
@@ -140,6 +137,6 @@ func examineQCOW2(info Info, head []byte, r io.ReaderAt) (Info, error) {
 	if err := w.check(); err != nil {
 		return info, err.about(info.Path)
 	}
-	info.Partial, info.Blank = w.partial, !w.mapped && info.Snapshots == 0
+	info.Partial = w.partial
 	return info, nil
 }

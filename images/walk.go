@@ -27,7 +27,6 @@ type walk struct {
 	r       io.ReaderAt
 	size    int64 // of the file
 	partial bool  // the search stopped at maxL2Bytes
-	mapped  bool  // there is an L2 table: something was written
 
 	searched int64 // bytes of L2 tables
 	l2       []byte
@@ -48,7 +47,6 @@ func (w *walk) check() *Error {
 		if entry&entryOffset == 0 {
 			return nil
 		}
-		w.mapped = true
 		if err := w.checkTable("L2 table", entry&entryOffset); err != nil {
 			return err
 		}

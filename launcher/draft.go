@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
-	"kvmrun/images/store"
 	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
@@ -35,17 +34,13 @@ type draft struct {
 	facts  netplumb.Facts
 	// routers are addresses of the LAN's that no guest may have.
 	routers map[netip.Addr]bool
-	data    string
-	images  *store.Store
-	locks   []*os.File // of folders with its disks
 	// identity is this host's secret, if the guest is to have keys and there is one.
 	identity *identity.Identity
 }
 
 // draft completes the Spec as far as looking goes. It changes nothing.
 func (l *Launcher) draft(spec Spec) (*draft, error) {
-	d := &draft{spec: spec, data: l.data, images: l.imageStore()}
-	d.spec.Disks = slices.Clone(spec.Disks)
+	d := &draft{spec: spec}
 	d.spec.setDefaults()
 	if err := d.spec.check(); err != nil {
 		return nil, err
@@ -68,23 +63,10 @@ func (l *Launcher) draft(spec Spec) (*draft, error) {
 	return d, nil
 }
 
-func (d *draft) close() {
-	_ = d.host.Close()
-	for _, lock := range d.locks {
-		_ = lock.Close()
-	}
-}
+func (d *draft) close() { _ = d.host.Close() }
 
 func (d *draft) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
-}
-
-// tell hands on the notes that there are.
-func (d *draft) tell(o StartOptions) {
-	for _, note := range d.notes {
-		o.note("%s", note)
-	}
-	d.notes = nil
 }
 
 // findQEMU makes the program's name an absolute path.
@@ -115,13 +97,6 @@ func (d *draft) findImages() error {
 	seen := make(map[images.ID]string)
 	for i := range s.Disks {
 		disk := &s.Disks[i]
-		stored, err := d.findStored(disk)
-		if err != nil {
-			return err
-		}
-		if stored {
-			continue // of its own, or only read
-		}
 		if err := absolute(&disk.Path); err != nil {
 			return err
 		}
@@ -150,15 +125,12 @@ func (d *draft) findImages() error {
 	if image := s.image(); image != "" {
 		d.base = nameFor(image)
 	}
-	if len(s.Disks) > 0 && s.Disks[0].Image != "" {
-		d.base = roomy(s.Disks[0].Image)
-	}
 	return nil
 }
 
 // examine finds out what a disk's image is.
 func (d *draft) examine(disk *Disk) (images.ID, error) {
-	chain, err := OpenDisk(d.data, *disk, d.spec.AllowBacking)
+	chain, err := OpenDisk(*disk, d.spec.AllowBacking)
 	if err != nil {
 		return images.ID{}, err
 	}
@@ -250,20 +222,12 @@ func firmwareFor(s *Spec, seabios string) string {
 	return seabios
 }
 
-// openChain opens an image of which the backing files may lie in the data directory's
-// store, too.
-func openChain(data, path string, o images.Options) (*images.Chain, error) {
-	blobs, err := filepath.EvalSymlinks(store.Blobs(imagesDir(data)))
-	if err == nil { // otherwise nothing was ever imported
-		o.Store = blobs
-	}
-	return images.Open(path, o)
-}
-
 // OpenDisk opens a disk's chain of images, and makes sure that nobody's QEMU
 // has it in a way that excludes ours. An ephemeral disk is only read.
-func OpenDisk(data string, d Disk, allowBacking bool) (*images.Chain, error) {
-	chain, err := openChain(data, d.Path, images.Options{Format: d.Format, ReadOnly: d.Ephemeral, AllowBacking: allowBacking})
+func OpenDisk(d Disk, allowBacking bool) (*images.Chain, error) {
+	chain, err := images.Open(d.Path, images.Options{
+		Format: d.Format, ReadOnly: d.Ephemeral, AllowBacking: allowBacking,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -310,9 +274,6 @@ func (l *Launcher) preview(d *draft) error {
 		return err
 	}
 	if err := l.chooseName(d); err != nil {
-		return err
-	}
-	if err := l.planDisks(d); err != nil {
 		return err
 	}
 	return l.chooseRest(d)

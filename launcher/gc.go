@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -68,7 +67,8 @@ func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
 	swept, err2 := l.sweep(ctx, o.DryRun)
 	overlays, err3 := l.sweepOverlays(o.DryRun)
 	marked, err4 := l.sweepMarked(ctx, o)
-	return slices.Concat(vms, swept, overlays, marked), during("gc", errors.Join(err, err2, err3, err4))
+	all := append(append(append(vms, swept...), overlays...), marked...)
+	return all, during("gc", errors.Join(err, err2, err3, err4))
 }
 
 // attempt does something about a leftover, unless that is a dry run's.
@@ -197,11 +197,7 @@ func (l *Launcher) sweepOverlays(dryRun bool) ([]Leftover, error) {
 		one, err := attempt(dryRun, path, ActionRemove, func() error { return ignoreGone(os.Remove(path)) })
 		found, errs = append(found, one), append(errs, err)
 	}
-	if errors.Join(errs...) != nil {
-		return found, errors.Join(errs...)
-	}
-	disks, err := l.sweepDisks(dryRun)
-	return append(found, disks...), err
+	return found, errors.Join(errs...)
 }
 
 // OverlayDir is where the overlays of ephemeral disks lie in a data directory.

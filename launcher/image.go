@@ -11,12 +11,9 @@ import (
 	"kvmrun/images/store"
 )
 
-// imagesDir is where the store of images lies in a data directory.
-func imagesDir(data string) string { return filepath.Join(data, "images") }
-
 // imageStore is the store of images in the data directory.
 func (l *Launcher) imageStore() *store.Store {
-	return store.New(imagesDir(l.data), store.Options{
+	return store.New(filepath.Join(l.data, "images"), store.Options{
 		User: func() (uint32, error) { return l.freeUser(rand.Uint32()) },
 		Uses: l.imageUses,
 	})
@@ -100,7 +97,6 @@ func (l *Launcher) imageUses() ([]store.Use, error) {
 		return nil, err
 	}
 	var found []store.Use
-	seen := make(map[string]bool)
 	images := l.imageStore()
 	for _, name := range names {
 		vm, err := l.look(l.root.Dir(name))
@@ -112,23 +108,22 @@ func (l *Launcher) imageUses() ([]store.Use, error) {
 		case vm.State == Failed:
 			continue
 		}
-		seen[vm.Name] = true
-		for _, path := range vm.Spec.diskFiles(l.data) {
+		for _, path := range vm.Spec.diskFiles() {
 			if digest, ok := images.DigestOf(path); ok {
 				found = append(found, store.Use{Digest: digest, By: "VM " + vm.Name})
 			}
 		}
 	}
-	return append(found, l.keptUses(seen)...), nil
+	return found, nil
 }
 
 // diskFiles are the paths of a VM's disks and of what lies beneath them. Of a disk
 // that cannot be read at this moment there is its own alone.
-func (s *Spec) diskFiles(data string) []string {
+func (s *Spec) diskFiles() []string {
 	var paths []string
 	for _, d := range s.Disks {
 		paths = append(paths, d.Path)
-		chain, err := openChain(data, d.Path, images.Options{Format: d.Format, ReadOnly: true, AllowBacking: s.AllowBacking})
+		chain, err := images.Open(d.Path, images.Options{Format: d.Format, ReadOnly: true, AllowBacking: s.AllowBacking})
 		if err != nil {
 			continue
 		}

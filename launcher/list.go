@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,9 +53,9 @@ type Files struct {
 	SupervisorLog string `json:"supervisor_log"`
 }
 
-// List returns the VMs in the order of their names, if ended is set those that failed,
-// too, and those of which only disks are left. A VM that ends while it is looked at is left out.
-func (l *Launcher) List(ended bool) ([]VM, error) {
+// List returns the VMs in the order of their names, those that failed too if
+// failed is set. A VM that ends while it is looked at is left out.
+func (l *Launcher) List(failed bool) ([]VM, error) {
 	names, err := l.root.Names()
 	if err != nil {
 		return nil, during("list", err)
@@ -69,7 +68,7 @@ func (l *Launcher) List(ended bool) ([]VM, error) {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs[i] = during("list "+printableName(names[i]), err)
-		case d.State != Failed || ended:
+		case d.State != Failed || failed:
 			found[i] = &d.VM
 		}
 	})
@@ -78,11 +77,6 @@ func (l *Launcher) List(ended bool) ([]VM, error) {
 		if vm != nil {
 			vms = append(vms, *vm)
 		}
-	}
-	if ended {
-		stopped, err := l.stopped(names)
-		vms, errs = append(vms, stopped...), append(errs, err)
-		slices.SortFunc(vms, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return vms, errors.Join(errs...)
 }
@@ -200,18 +194,10 @@ func FindQEMU(s *Spec) (process.ID, error) {
 	return process.Search(process.RunsAs(s.RunAs.UID), "-uuid", s.UUID)
 }
 
-// either is the first text that says anything.
-func either(text, otherwise string) string {
-	if text != "" {
-		return text
-	}
-	return otherwise
-}
-
-// image is what the VM boots from, in one word: an image of the store, or a file.
+// image is what the VM boots from, in one word.
 func (s *Spec) image() string {
 	if len(s.Disks) > 0 {
-		return either(s.Disks[0].Image, s.Disks[0].Path)
+		return s.Disks[0].Path
 	}
 	return s.Boot.Kernel
 }

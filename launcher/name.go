@@ -47,15 +47,15 @@ func nameFor(path string) string {
 		return '-'
 	}, base)
 	name = strings.TrimLeft(name, "._-")
-	name = roomy(name)
+	// Room for a number behind it.
+	if len(name) > maxName-5 {
+		name = name[:maxName-5]
+	}
 	if name == "" {
 		return "vm"
 	}
 	return name
 }
-
-// roomy leaves room for a number behind a name.
-func roomy(name string) string { return name[:min(len(name), maxName-5)] }
 
 // freeName counts upward from base: disk, disk-2, disk-3, …
 func freeName(base string, taken func(string) bool) string {

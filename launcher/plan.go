@@ -40,10 +40,7 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 	}
 	chains := make([]*images.Chain, len(s.Disks))
 	for i, disk := range s.Disks {
-		if disk.base != "" { // its overlay is the script's to make
-			disk.Path, disk.Ephemeral = disk.base, true
-		}
-		if chains[i], err = OpenDisk(l.data, disk, s.AllowBacking); err != nil {
+		if chains[i], err = OpenDisk(disk, s.AllowBacking); err != nil {
 			return Plan{}, during(op, err)
 		}
 		defer func() { _ = chains[i].Close() }()

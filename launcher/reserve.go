@@ -49,9 +49,6 @@ func (l *Launcher) reserve(ctx context.Context, d *draft) (folder vmdir.New, err
 			err = errors.Join(err, l.unreserve(d, folder))
 		}
 	}()
-	if err = l.makeDisks(ctx, d); err != nil {
-		return folder, err
-	}
 	if err = l.chooseRest(d); err != nil {
 		return folder, err
 	}
@@ -98,7 +95,7 @@ func LeaseAddress(ctx context.Context, root vmdir.Root, s *Spec) error {
 
 // unreserve gives back what reserve took, the folder's lock last.
 func (l *Launcher) unreserve(d *draft, folder vmdir.New) error {
-	return errors.Join(ReleaseLeases(l.root, &d.spec), l.dropDisks(d), folder.Discard())
+	return errors.Join(ReleaseLeases(l.root, &d.spec), folder.Discard())
 }
 
 // leases are the resources that a completed Spec has for itself.

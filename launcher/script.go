@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -170,14 +169,9 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain) qemu.Config {
 
 func (w *scriptWriter) layers(disk Disk, chain *images.Chain, n int) []qemu.Layer {
 	var layers []qemu.Layer
-	if disk.base != "" {
-		fmt.Fprintf(w, "mkdir -p -m 0700 %s\n", quote(filepath.Dir(disk.Path)))
-		fmt.Fprintf(w, "qemu-img create -q -f qcow2 -b %s -F qcow2 %s %d\n", quote(disk.base), quote(disk.Path), max(disk.Size, chain.VirtualSize()))
-		layers = append(layers, qemu.Layer{Source: w.source("<>", disk.Path), Format: string(images.QCOW2)})
-	}
 	if disk.Ephemeral {
 		overlay := fmt.Sprintf("%s/overlay%d.qcow2", w.folder, n)
-		fmt.Fprintf(w, "qemu-img create -q -f qcow2 %s %d\n", overlay, max(disk.Size, chain.VirtualSize()))
+		fmt.Fprintf(w, "qemu-img create -q -f qcow2 %s %d\n", overlay, chain.VirtualSize())
 		layers = append(layers, qemu.Layer{Source: w.source("<>", overlay), Format: string(images.QCOW2)})
 		fmt.Fprintf(w, "rm %s\n", overlay)
 	}

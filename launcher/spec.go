@@ -43,19 +43,9 @@ type Spec struct {
 
 // Disk is a disk image that the VM gets as a virtio disk.
 type Disk struct {
-	// Path is the image's file. A word that is no file here is the name of an image in
-	// the store, as in Image.
 	Path      string        `json:"path"`
 	Format    images.Format `json:"format,omitempty"`
 	Ephemeral bool          `json:"ephemeral,omitempty"` // writes are thrown away
-	// Image is the image in the store with which the disk begins. Path is then an
-	// overlay of the VM's own, or the image itself if writes are thrown away.
-	Image string `json:"image,omitempty"`
-	// Size is how large the disk is to be, in bytes, if that is more than its image
-	// has: of an overlay alone. 0 for the image's.
-	Size int64 `json:"size,omitempty"`
-
-	base string // what the overlay will lie on, if it was not there before this VM
 }
 
 // Boot is a kernel that QEMU loads by itself, or a boot loader's firmware where

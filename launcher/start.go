@@ -48,9 +48,10 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 		return VM{}, during(op, err)
 	}
 	defer d.close()
-	d.tell(o)
+	for _, note := range d.notes {
+		o.note("%s", note)
+	}
 	folder, err := l.place(ctx, d)
-	d.tell(o)
 	if err != nil {
 		return VM{}, during(op, err)
 	}
@@ -59,9 +60,6 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 		return VM{}, during(op, errors.Join(err, l.unreserve(d, folder)))
 	}
 	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o)
-	if err != nil {
-		err = errors.Join(err, l.dropDisks(d))
-	}
 	return vm, during(op, err)
 }
 

@@ -20,8 +20,7 @@ func listCommand(a *app) *cobra.Command {
 		Long: `List the VMs that exist, in the order of their names. One that stands still
 because no space is left for a disk image is listed with the reason, and so is
 one whose guest's kernel has panicked. With -a also those that failed, with the
-reason (kvmrun stop NAME removes such a record), and those that are stopped and
-have disks (kvmrun rm NAME removes them).`,
+reason; kvmrun stop NAME removes such a record.`,
 		Example: `  kvmrun list
   kvmrun list -a
   kvmrun list -q | xargs kvmrun stop
@@ -49,7 +48,7 @@ have disks (kvmrun rm NAME removes them).`,
 			return firstOf(a.table(vms), err)
 		},
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "list VMs that failed or are stopped, too")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list VMs that failed, too")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array of objects")
 	return c
@@ -94,7 +93,7 @@ func (a *app) table(vms []launcher.VM) error {
 // stateText marks a VM that nobody looks after at this moment. The next command
 // that does something, and another VM's supervisor, put one on it.
 func stateText(vm launcher.VM) string {
-	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead && vm.State != launcher.Stopped {
+	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead {
 		return string(vm.State) + " (unsupervised)"
 	}
 	return string(vm.State)

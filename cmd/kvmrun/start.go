@@ -34,7 +34,6 @@ type startFlags struct {
 	disks     []string
 	format    string
 	ephemeral bool
-	diskSize  string
 	runAs     string
 	firstBoot firstBootFlags
 
@@ -52,13 +51,7 @@ func startCommand(a *app) *cobra.Command {
 		Use:   "start [IMAGE] [-- QEMU-ARGS...]",
 		Short: "Start a VM from a disk image or a kernel",
 		Long: `Start a VM and return when QEMU runs and the network stands, printing the VM's
-name and address.
-
-IMAGE is a file, or the name of an image in the store (kvmrun image ls) if it
-has no slash and there is no such file here. A file itself is written to. An
-image in the store never is: the VM gets a thin overlay of its own, which
-outlasts it. The next VM of the name goes on with it, until kvmrun rm removes
-it. With --ephemeral whatever the guest writes is thrown away.
+name and address. The image itself is written to, unless --ephemeral is given.
 
 The guest's address is the next free one of --subnet, or --ip. If it lies in a
 network that the uplink is connected to, the guest becomes a neighbour of every
@@ -77,7 +70,6 @@ failed stays, with its logs, until the name is used again or it is stopped.`,
 		Example: `  kvmrun start disk.qcow2
   kvmrun start disk.qcow2 --name web --ip 10.254.254.80 --memory 2G --cpus 2
   kvmrun start disk.qcow2 --ephemeral --wait net --json
-  kvmrun start debian --name web --disk-size 20G --cloud-init on
   kvmrun start --kernel vmlinuz --initrd initrd --append console=ttyS0 --foreground
   kvmrun start disk.qcow2 --dry-run > by-hand.sh
   kvmrun start disk.qcow2 -- -device virtio-balloon-pci`,
@@ -139,7 +131,6 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringArrayVar(&f.disks, "disk", nil, "a further disk image (repeatable)")
 	flags.StringVar(&f.format, "format", "", "format of the images, if it cannot be told: qcow2|raw")
 	flags.BoolVar(&f.ephemeral, "ephemeral", false, "throw the guest's writes away")
-	flags.StringVar(&f.diskSize, "disk-size", "", "size of the disk that begins with IMAGE, if it is to have more (of an overlay alone)")
 	flags.BoolVar(&s.AllowBacking, "allow-backing", false, "follow an image's backing file out of the image's folder")
 	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
 	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
@@ -180,14 +171,6 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 		s.Disks = append(s.Disks, launcher.Disk{Path: path, Format: images.Format(f.format), Ephemeral: f.ephemeral})
 	}
 	var err error
-	if f.diskSize != "" {
-		if len(given) == 0 {
-			return usage(c, errors.New("--disk-size goes with an image"))
-		}
-		if s.Disks[0].Size, err = launcher.ParseSize(f.diskSize); err != nil {
-			return fmt.Errorf("--disk-size: %w", err)
-		}
-	}
 	if s.Memory, err = launcher.ParseSize(f.memory); err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}

@@ -115,10 +115,7 @@ func imageError(name string, kind, cause error, advice, detail string) *images.E
 	return &images.Error{Path: name, Kind: kind, Err: cause, Detail: detail, Advice: advice}
 }
 
-// Blobs is the folder of a store's blobs, in which backing files may be looked for.
-func Blobs(dir string) string { return filepath.Join(dir, "blobs") }
-
-func (s *Store) blobs() string   { return Blobs(s.dir) }
+func (s *Store) blobs() string   { return filepath.Join(s.dir, "blobs") }
 func (s *Store) names() string   { return filepath.Join(s.dir, "names") }
 func (s *Store) partial() string { return filepath.Join(s.dir, "partial") }
 

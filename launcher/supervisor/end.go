@@ -147,7 +147,7 @@ func (s *supervisor) explainExit() error {
 // explainLock tells which image another QEMU was quicker to take.
 func (s *supervisor) explainLock() error {
 	for _, d := range s.spec.Disks {
-		chain, err := launcher.OpenDisk(s.data, d, s.spec.AllowBacking)
+		chain, err := launcher.OpenDisk(d, s.spec.AllowBacking)
 		if err != nil {
 			return err
 		}

@@ -52,12 +52,12 @@ func (s *supervisor) prepare(ctx context.Context, h *handover) (qemu.Config, err
 // an overlay without a name on top, which vanishes with QEMU. It lies in the
 // data directory, because the run directory is in memory as a rule.
 func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, error) {
-	chain, err := launcher.OpenDisk(s.data, disk, s.spec.AllowBacking)
+	chain, err := launcher.OpenDisk(disk, s.spec.AllowBacking)
 	if err != nil {
 		return nil, err
 	}
 	if disk.Ephemeral {
-		if err := s.cover(chain, disk.Size); err != nil {
+		if err := s.cover(chain); err != nil {
 			_ = chain.Close()
 			return nil, err
 		}
@@ -72,11 +72,11 @@ func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, er
 	return layers, nil
 }
 
-func (s *supervisor) cover(chain *images.Chain, size int64) error {
+func (s *supervisor) cover(chain *images.Chain) error {
 	dir := launcher.OverlayDir(s.data)
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		err = chain.Cover(dir, size)
+		err = chain.Cover(dir, 0)
 	}
 	if err != nil {
 		return &launcher.Error{Kind: launcher.KindStorage, Err: err, Advice: "choose another by --data-dir"}
