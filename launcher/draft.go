@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
+	"kvmrun/images/store"
 	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
@@ -34,13 +35,14 @@ type draft struct {
 	facts  netplumb.Facts
 	// routers are addresses of the LAN's that no guest may have.
 	routers map[netip.Addr]bool
+	images  *store.Store
 	// identity is this host's secret, if the guest is to have keys and there is one.
 	identity *identity.Identity
 }
 
 // draft completes the Spec as far as looking goes. It changes nothing.
 func (l *Launcher) draft(spec Spec) (*draft, error) {
-	d := &draft{spec: spec}
+	d := &draft{spec: spec, images: l.imageStore()}
 	d.spec.setDefaults()
 	if err := d.spec.check(); err != nil {
 		return nil, err
@@ -99,6 +101,10 @@ func (d *draft) findImages() error {
 		disk := &s.Disks[i]
 		if err := absolute(&disk.Path); err != nil {
 			return err
+		}
+		if _, stored := d.images.DigestOf(disk.Path); stored && !disk.Ephemeral {
+			return fail(KindImage, "say --ephemeral, or write to a copy",
+				"%s is an image of the store, which is never written to", disk.Path)
 		}
 		id, err := d.examine(disk)
 		if err != nil {
@@ -297,7 +303,7 @@ func (s *Spec) NetConfig() netplumb.Config {
 // dns fills in the name servers to tell the guest.
 func (d *draft) dns() {
 	n := &d.spec.Network
-	if n.DHCP == DHCPOff || len(n.DNS) > 0 {
+	if n.DHCP == DHCPOff && d.spec.FirstBoot == nil || len(n.DNS) > 0 {
 		return
 	}
 	servers, err := resolver.Read("/")

@@ -49,6 +49,9 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 	if err != nil {
 		return Plan{}, during(op, err)
 	}
+	if documents != nil {
+		d.note("the script has secrets in it, the guest's private SSH key among them: let nobody else read it")
+	}
 	p := Plan{Spec: s, Network: network, Notes: d.notes}
 	p.Script, p.Command, err = script(&s, network, chains, documents, lookAtDevices())
 	return p, during(op, err)

@@ -55,6 +55,9 @@ func (l *Launcher) reserve(ctx context.Context, d *draft) (folder vmdir.New, err
 	if err = folder.Dir.Write(vmdir.SpecFile, d.spec); err != nil {
 		return folder, err
 	}
+	if err = writeKnownHosts(folder.Dir, &d.spec); err != nil {
+		return folder, err
+	}
 	if err = Lease(l.root, &d.spec); err != nil {
 		return folder, err
 	}

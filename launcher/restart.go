@@ -71,6 +71,11 @@ func (l *Launcher) whole(ctx context.Context, name string, o *StopOptions) (Spec
 	for _, disk := range spec.Disks {
 		files = append(files, disk.Path)
 	}
+	if spec.FirstBoot != nil {
+		for _, file := range spec.FirstBoot.files() {
+			files = append(files, *file)
+		}
+	}
 	for _, file := range files {
 		if _, err := os.Stat(file); file != "" && err != nil {
 			return Spec{}, fail(KindImage, "put it back; the VM was left alone", "it could not be started again: %w", err)

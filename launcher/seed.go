@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -59,7 +60,7 @@ func (s *Spec) checkFirstBoot() error {
 			"--login %.40q is not the name of an account", f.Login)
 	}
 	for _, key := range f.AuthorizedKeys {
-		if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(key)); err != nil || len(rest) > 0 {
+		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key)); err != nil || strings.ContainsAny(key, "\r\n") {
 			return fail(KindUsage, "give a line as in ~/.ssh/id_ed25519.pub, or that file's name",
 				"--ssh-key %.40q is not one public key", key)
 		}
@@ -207,11 +208,13 @@ func (s *Spec) hostName() string {
 	return hostName(s.Name)
 }
 
-// ReadKey is a public key as somebody names it: by the key itself, or by the file
-// that it stands in.
+// ReadKey is a public key as somebody names it: by the key itself, which begins with its
+// type, or by the file that it stands in.
 func ReadKey(text string) (string, error) {
-	if strings.Contains(strings.TrimSpace(text), " ") { // type and key
-		return strings.TrimSpace(text), nil
+	text = strings.TrimSpace(text)
+	kind, _, words := strings.Cut(text, " ")
+	if words && slices.ContainsFunc([]string{"ssh-", "ecdsa-", "sk-"}, func(start string) bool { return strings.HasPrefix(kind, start) }) {
+		return text, nil
 	}
 	content, err := readDocument("--ssh-key", text)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/crypto/ssh"
 
 	"kvmrun/launcher/firstboot"
 	"kvmrun/launcher/identity"
@@ -61,10 +62,15 @@ func (l *Launcher) ssh(name string) (SSH, error) {
 	if s.IdentityFile, err = l.loginKey(); err != nil {
 		return SSH{}, err
 	}
-	line := name + " " + f.HostKey + "\n"
-	return s, inFolderOf(dir, vm.UUID, func(d vmdir.Dir) error {
-		return replaceFile(d.File(vmdir.KnownHosts), line)
-	})
+	return s, inFolderOf(dir, vm.UUID, func(d vmdir.Dir) error { return writeKnownHosts(d, &vm.Spec) })
+}
+
+// writeKnownHosts writes the guest's host key down for ssh, if it is known.
+func writeKnownHosts(d vmdir.Dir, s *Spec) error {
+	if s.FirstBoot == nil {
+		return nil
+	}
+	return replaceFile(d.File(vmdir.KnownHosts), s.Name+" "+s.FirstBoot.HostKey+"\n")
 }
 
 // loginKey is the file of the key with which kvmrun logs in. It is written where it is
@@ -77,18 +83,28 @@ func (l *Launcher) loginKey() (string, error) {
 	folder := filepath.Join(l.data, "ssh")
 	private := filepath.Join(folder, "id_ed25519")
 	key := id.LoginKey()
-	public := private + ".pub"
-	// The private key's form is another each time, and only the public one can be held
-	// against a file; so it is written last.
-	if _, err := os.Lstat(private); err == nil {
-		if is, err := os.ReadFile(public); err == nil && string(is) == key.Public+"\n" {
-			return private, nil
-		}
+	if isKey(private, key.Public) {
+		return private, nil
 	}
 	return private, errors.Join(
 		os.MkdirAll(folder, 0o700),
 		replaceFile(private, key.Private),
-		replaceFile(public, key.Public+"\n"))
+		replaceFile(private+".pub", key.Public+"\n"))
+}
+
+// isKey tells whether a file has the private key that belongs to a public one, and
+// nobody but its owner may read it. The same key has another form each time.
+func isKey(path, public string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	key, err := ssh.ParsePrivateKey(text)
+	return err == nil && strings.HasPrefix(public, strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(key.PublicKey())), "\n"))
 }
 
 // replaceFile makes a file of mode 0600 say a text, whole, if it does not.
@@ -100,16 +116,20 @@ func replaceFile(path, text string) error {
 }
 
 // Options are those of ssh_config(5), name and value, that lead to the VM and to no
-// other, with no question asked.
+// other, whatever the user's own configuration says: by no other way, with no other keys
+// known, and without lending the guest anything.
 func (s SSH) Options() [][2]string {
-	check := "accept-new"
+	check, batch := "accept-new", "no"
 	if s.Known {
-		check = "yes"
+		check, batch = "yes", "yes"
 	}
 	options := [][2]string{
-		{"HostName", s.IP}, {"User", s.User}, {"HostKeyAlias", s.VM},
+		{"HostName", s.IP}, {"Port", "22"}, {"User", s.User}, {"HostKeyAlias", s.VM},
 		{"UserKnownHostsFile", sshPath(s.KnownHosts)}, {"GlobalKnownHostsFile", os.DevNull},
+		{"KnownHostsCommand", "none"}, {"VerifyHostKeyDNS", "no"}, {"UpdateHostKeys", "no"},
 		{"StrictHostKeyChecking", check}, {"CheckHostIP", "no"}, {"HashKnownHosts", "no"},
+		{"ProxyCommand", "none"}, {"ControlPath", "none"}, {"ForwardAgent", "no"}, {"BatchMode", batch},
+		{"RemoteCommand", "none"}, {"PermitLocalCommand", "no"},
 	}
 	if s.IdentityFile != "" {
 		options = append(options, [2]string{"IdentityFile", sshPath(s.IdentityFile)}, [2]string{"IdentitiesOnly", "yes"})
@@ -141,6 +161,9 @@ func (s SSH) Stanza() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Host %s\n", s.VM)
 	for _, o := range s.Options() {
+		if o[0] == "StrictHostKeyChecking" && !s.Known {
+			o[1] = "ask" // a stanza may outlast the VM, and its address be another's
+		}
 		fmt.Fprintf(&b, "    %s %s\n", o[0], o[1])
 	}
 	return b.String()

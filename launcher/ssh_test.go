@@ -8,6 +8,24 @@ import (
 	"testing"
 )
 
+// bent is a user's configuration that leads everybody somewhere else.
+const bent = `
+Host *
+  Port 2222
+  User eve
+  ProxyJump evil
+  KnownHostsCommand /bin/evil
+  VerifyHostKeyDNS yes
+  UpdateHostKeys yes
+  ControlMaster auto
+  ControlPath /tmp/%r@%h:%p
+  ForwardAgent yes
+  BatchMode no
+  RemoteCommand evil
+  PermitLocalCommand yes
+  LocalCommand evil
+`
+
 // TestSSHOptions asks ssh itself how it understands what it is told.
 func TestSSHOptions(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), `a "dir" of 100 %d`)
@@ -16,12 +34,16 @@ func TestSSHOptions(t *testing.T) {
 		KnownHosts: filepath.Join(dir, "known_hosts"), IdentityFile: filepath.Join(dir, "id_ed25519"),
 	}
 	config := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(config, []byte(SSH{VM: "db", IP: "10.254.254.3", User: "root", KnownHosts: "/run/x"}.Stanza()+s.Stanza()), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(SSH{VM: "db", IP: "10.254.254.3", User: "root", KnownHosts: "/run/x"}.Stanza()+s.Stanza()+bent), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	crooked := filepath.Join(t.TempDir(), "crooked")
+	if err := os.WriteFile(crooked, []byte(bent), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	byArgs := s.Args(nil)
 	for name, args := range map[string][]string{
-		"arguments": append([]string{"-F", "none", "-G"}, byArgs[1:]...),
+		"arguments": append([]string{"-F", crooked, "-G"}, byArgs[1:]...),
 		"stanza":    {"-F", config, "-G", "web.1"},
 	} {
 		out, err := exec.Command("ssh", args...).CombinedOutput()
@@ -31,9 +53,15 @@ func TestSSHOptions(t *testing.T) {
 		for _, want := range []string{
 			"hostname 10.254.254.2", "user ann", "hostkeyalias web.1", "stricthostkeychecking true",
 			"globalknownhostsfile /dev/null", "userknownhostsfile " + s.KnownHosts, "identitiesonly yes", "checkhostip no",
+			"port 22", "batchmode yes", "forwardagent no", "updatehostkeys false", "verifyhostkeydns false", "permitlocalcommand no",
 		} {
 			if !strings.Contains("\n"+string(out), "\n"+want+"\n") {
 				t.Errorf("%s: ssh does not say %q:\n%s", name, want, out)
+			}
+		}
+		for _, never := range []string{"evil", "port 2222", "user eve", "controlpath /"} {
+			if strings.Contains(strings.ReplaceAll(string(out), "localcommand evil", ""), never) {
+				t.Errorf("%s: ssh says %q:\n%s", name, never, out)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ func hostsCommand(a *app) *cobra.Command {
 		Short: "Print the VMs' names and addresses as /etc/hosts has them",
 		Long: `Print a line for each VM that runs, in the form of /etc/hosts (hosts(5)): its
 address, its name, and what the guest is called if that is another name.`,
-		Example:     `  kvmrun hosts >> /etc/hosts`,
+		Example:     `  kvmrun hosts > hosts.kvmrun      # for dnsmasq --addn-hosts`,
 		Annotations: ends(launcher.KindPermission, launcher.KindStorage),
 		Args:        args(noArgs),
 		RunE: func(*cobra.Command, []string) error {

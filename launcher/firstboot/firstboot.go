@@ -77,9 +77,12 @@ func (c Config) Files() (seed.Files, error) {
 
 // metaData is the user's document, completed.
 func (c Config) metaData() ([]byte, error) {
-	data := map[string]any{}
+	var data map[string]any
 	if err := readYAML("meta-data", c.MetaData, &data); err != nil {
 		return nil, err
+	}
+	if data == nil { // it says nothing, or null
+		data = map[string]any{}
 	}
 	for key, value := range map[string]any{
 		"instance-id": c.InstanceID, "local-hostname": c.HostName, "public-keys": c.AuthorizedKeys,

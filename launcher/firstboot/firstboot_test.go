@@ -132,6 +132,16 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q: %v; want %q", text, err, want)
 		}
 	}
+	for _, nothing := range []string{"", "---\n", "null\n", "~", "# a word\n"} {
+		c := example()
+		c.MetaData = []byte(nothing)
+		files, err := c.Files()
+		if err != nil {
+			t.Errorf("meta-data %q: %v", nothing, err)
+		} else if read(t, files.MetaData)["local-hostname"] != "web" {
+			t.Errorf("meta-data %q becomes %s", nothing, files.MetaData)
+		}
+	}
 	c := example()
 	c.MetaData = []byte("- a\n")
 	if _, err := c.Files(); err == nil || !strings.HasPrefix(err.Error(), "meta-data is no mapping") {

@@ -54,6 +54,9 @@ func TestImageOfItsOwn(t *testing.T) {
 	disk := lab.Guest(t).Disk
 	h.must(t, "image", "import", disk, "guest")
 	path := strings.TrimSpace(h.must(t, "image", "path", "guest"))
+	if r := h.Host.Run(t, "kvmrun", "start", path, "--name", "web"); r.ExitCode != 7 || !strings.Contains(r.Stderr, "never written to") {
+		t.Errorf("a start that would write to the image: %s", r)
+	}
 	h.startNet(t, path, "--ephemeral", "--name", "web")
 	overlay := filepath.Join(t.TempDir(), "overlay.qcow2")
 	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-b", path, "-F", "qcow2", "-u", overlay, "64M").CombinedOutput(); err != nil {

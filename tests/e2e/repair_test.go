@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -148,8 +149,16 @@ func TestNoRepairFollowsUplink(t *testing.T) {
 	h := newHost(t, lab.NoGuestRoute(), lab.LANPeers(1))
 	const address = "192.0.2.77"
 	v := h.start(t, frozen(t, "--no-repair", "--name", "web", "--ip", address)...)
-	h.sh(t, "ip link set eth0 address 02:00:00:00:00:09")
-	v.awaitEvent(t, "announced", "", 1)
+	last := 9
+	lab.Eventually(t, patience, func() error {
+		// The supervisor may not yet watch the uplink when start returns.
+		last++
+		h.sh(t, fmt.Sprintf("ip link set eth0 address 02:00:00:00:00:%d", last%90+10))
+		if len(v.events(t, "announced")) == 0 {
+			return errors.New("another MAC of the uplink's is not announced")
+		}
+		return nil
+	})
 	h.Unplug(t)
 	v.awaitEvent(t, "uplink-gone", "", 1)
 	h.PlugIn(t)

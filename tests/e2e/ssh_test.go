@@ -49,6 +49,13 @@ func TestSSH(t *testing.T) {
 		t.Errorf("by the user's own key: %s", r)
 	}
 
+	// What ssh-config printed holds for the same VM's next boot.
+	h.must(t, "restart", "--force", "web")
+	h.must(t, "wait", "web", "--for", "ssh")
+	if r := h.Host.Run(t, "ssh", "-F", config, "web", "true"); r.ExitCode != 0 {
+		t.Errorf("plain ssh after a restart: %s", r)
+	}
+
 	// Another guest at the same address does not pass for it.
 	known := filepath.Join(t.TempDir(), "known_hosts")
 	if err := os.WriteFile(known, []byte(h.sh(t, "cat /run/kvmrun/vms/web/known_hosts")), 0o600); err != nil {
@@ -61,7 +68,7 @@ func TestSSH(t *testing.T) {
 	}
 	// What kvmrun has written for ssh, and somebody has changed, it writes again.
 	h.must(t, "ssh-config")
-	h.sh(t, "sed -i s/AAAA/BBBB/ /run/kvmrun/vms/other/known_hosts; rm /var/lib/kvmrun/ssh/id_ed25519")
+	h.sh(t, "sed -i s/AAAA/BBBB/ /run/kvmrun/vms/other/known_hosts; echo x >/var/lib/kvmrun/ssh/id_ed25519")
 	if r := h.Host.Run(t, "kvmrun", "ssh", "other", "--", "true"); r.ExitCode != 0 {
 		t.Errorf("after its files were changed: %s", r)
 	}
