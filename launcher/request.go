@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	"kvmrun/launcher/process"
 	"kvmrun/launcher/vmdir"
@@ -46,8 +47,13 @@ func (l *Launcher) ask(ctx context.Context, op, name string, r request) error {
 	return during(op, err)
 }
 
+// askSomebody asks one supervisor after the other. One that is killed may look alive for a
+// moment yet, and another that has taken its place not yet have said who it is: only those
+// that are known to be different count.
 func (l *Launcher) askSomebody(ctx context.Context, dir vmdir.Dir, r request) error {
-	for range maxAdoptions {
+	givenUp := time.Now().Add(undoTime)
+	var last process.ID
+	for dead := 0; dead <= maxAdoptions && time.Now().Before(givenUp); {
 		vm, err := l.look(dir)
 		if err != nil {
 			return ended(dir, err)
@@ -64,6 +70,10 @@ func (l *Launcher) askSomebody(ctx context.Context, dir vmdir.Dir, r request) er
 		err = l.askThisOne(ctx, dir, &vm, r)
 		if !errors.Is(err, process.ErrGone) {
 			return err
+		}
+		if vm.Details.Supervisor != last {
+			last = vm.Details.Supervisor
+			dead++
 		}
 		if err := Sleep(ctx, lookAgain); err != nil {
 			return err
