@@ -34,7 +34,8 @@ func (id ID) IsZero() bool { return id.PID == 0 }
 func Self() (ID, error) { return Find(os.Getpid()) }
 
 // Find completes a PID to an ID. It fails with ErrGone if there is no such
-// process. A zombie counts as gone: it holds nothing any more.
+// process. A zombie counts as gone: it holds nothing any more, once all its threads have
+// ended.
 func Find(pid int) (ID, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -47,7 +48,7 @@ func Find(pid int) (ID, error) {
 	if err != nil {
 		return ID{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	if stat.state == 'Z' || stat.state == 'X' {
+	if stat.gone() {
 		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	return ID{PID: pid, Start: stat.start}, nil
@@ -66,10 +67,15 @@ func (id ID) Stopped() bool {
 
 // stat is what is needed of /proc/PID/stat.
 type stat struct {
-	state byte
-	cpu   time.Duration // used so far, in steps of 10 ms
-	start uint64        // in clock ticks since boot
+	state   byte          // of the first thread
+	cpu     time.Duration // used so far, in steps of 10 ms
+	threads uint64        // the first one is counted as long as there is an entry
+	start   uint64        // in clock ticks since boot
 }
+
+// gone tells a process that has ended. The first thread of one that was killed may be a
+// zombie while others, and with them its open files, are there for a moment yet.
+func (s stat) gone() bool { return s.state == 'X' || s.state == 'Z' && s.threads <= 1 }
 
 // tick is the unit of /proc/PID/stat (USER_HZ of Linux's include/asm-generic/param.h).
 const tick = 10 * time.Millisecond
@@ -82,19 +88,19 @@ func parseStat(text []byte) (stat, error) {
 		return stat{}, errors.New("stat without a command name")
 	}
 	fields := bytes.Fields(text[end+1:])
-	const state, user, system, start = 0, 11, 12, 19
+	const state, user, system, threads, start = 0, 11, 12, 17, 19
 	if len(fields) <= start {
 		return stat{}, errors.New("stat is cut short")
 	}
-	var numbers [3]uint64
-	for i, field := range []int{user, system, start} {
+	var numbers [4]uint64
+	for i, field := range []int{user, system, threads, start} {
 		n, err := strconv.ParseUint(string(fields[field]), 10, 64)
 		if err != nil {
 			return stat{}, err
 		}
 		numbers[i] = n
 	}
-	return stat{fields[state][0], time.Duration(numbers[0]+numbers[1]) * tick, numbers[2]}, nil
+	return stat{fields[state][0], time.Duration(numbers[0]+numbers[1]) * tick, numbers[2], numbers[3]}, nil
 }
 
 // Alive reports whether the very process that the ID names still runs.

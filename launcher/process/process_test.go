@@ -15,8 +15,8 @@ func TestParseStat(t *testing.T) {
 		want       stat
 		bad        bool
 	}{
-		{name: "plain", text: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 4711 1 1", want: stat{'S', 70 * time.Millisecond, 4711}},
-		{name: "hostile name", text: "7 (a) R 1 (b) Z 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1", want: stat{'Z', 0, 99}},
+		{name: "plain", text: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 4711 1 1", want: stat{'S', 70 * time.Millisecond, 1, 4711}},
+		{name: "hostile name", text: "7 (a) R 1 (b) Z 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 1 1", want: stat{'Z', 0, 1, 99}},
 		{name: "no name", text: "7 sh S 1", bad: true},
 		{name: "no number", text: "7 (sh) S 1 7 7 0 -1 4194560 1 0 0 0 x 0 0 0 20 0 1 0 99 1 1", bad: true},
 		{name: "short", text: "7 (sh) S 1", bad: true},
