@@ -131,7 +131,7 @@ func timeOf(t *testing.T, s *Store, from string) time.Duration {
 // killed may have a child that has not ended yet, and holds the lock along with it.
 func swept(t *testing.T, s *Store) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	eventually(t, func() error {
 		if _, err := s.Prune(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
@@ -139,11 +139,23 @@ func swept(t *testing.T, s *Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(entries) == 0 {
+		if len(entries) > 0 {
+			return fmt.Errorf("left in partial: %v", entries)
+		}
+		return nil
+	})
+}
+
+// eventually waits for what other processes bring about, of which nothing tells.
+func eventually(t *testing.T, condition func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := condition()
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("left in partial: %v", entries)
+			t.Fatal(err)
 		}
 	}
 }
@@ -172,21 +184,15 @@ func sweptByImport(t *testing.T, s *Store, from string) {
 // noConverterLives checks that no qemu-img outlives who started it.
 func noConverterLives(t *testing.T, s *Store) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		left := ""
+	eventually(t, func() error {
 		links, _ := filepath.Glob("/proc/[0-9]*/fd/3")
 		for _, link := range links {
 			if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, s.partial()) {
-				left = link
+				return fmt.Errorf("%s is still open in the store", link)
 			}
 		}
-		if left == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is still open in the store", left)
-		}
-	}
+		return nil
+	})
 }
 
 // TestFullDisk fills a small file system: the error says so, and nothing is left.

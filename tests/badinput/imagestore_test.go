@@ -117,7 +117,7 @@ func TestImageStoreThatCannotBeWritten(t *testing.T) {
 			chmod -R 700 /run/$dir/images
 			touch /run/$dir/images/lock
 		done
-		dd if=/dev/zero of=/run/full/fill bs=4k count=16 2>/dev/null || true
+		! dd if=/dev/zero of=/run/full/fill bs=4k count=17 2>/dev/null || exit 1 # or it is not full
 		yes | head -c 500000 >/run/img/dense.raw
 		truncate -s %512 /run/img/dense.raw
 	`)
