@@ -32,6 +32,7 @@ var subjects = map[string][]subject{
 		{"network", measureNetwork},
 		{"list", measureList},
 		{"memory", measureMemory},
+		{"images", measureImages},
 		{"cold", measureCold},
 		{"traffic", measureTraffic},
 	},

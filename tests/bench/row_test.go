@@ -61,6 +61,11 @@ func below(limit float64, u unit) goal {
 		func(r row) bool { return r.kvmrun.median() < limit }}
 }
 
+// and is met when both are.
+func (g goal) and(other goal) goal {
+	return goal{g.text + ", " + other.text, func(r row) bool { return g.met(r) && other.met(r) }}
+}
+
 // or is met when either is.
 func (g goal) or(other goal) goal {
 	return goal{g.text + " or " + other.text, func(r row) bool { return g.met(r) || other.met(r) }}
