@@ -93,14 +93,17 @@ func (l *Launcher) Names() ([]string, error) {
 }
 
 // each calls do for 0 to n-1, as many at once as there are processors.
-func each(n int, do func(i int)) {
+func each(n int, do func(i int)) { eachOf(n, runtime.GOMAXPROCS(0), do) }
+
+// eachOf is each for what mostly waits: atOnce of them do so side by side.
+func eachOf(n, atOnce int, do func(i int)) {
 	var wg sync.WaitGroup
 	next := make(chan int, n)
 	for i := range n {
 		next <- i
 	}
 	close(next)
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for range min(n, atOnce) {
 		wg.Go(func() {
 			for i := range next {
 				do(i)

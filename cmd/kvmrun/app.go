@@ -49,7 +49,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 	root.SetErr(a.err)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		startCommand(a), listCommand(a), inspectCommand(a), waitCommand(a), stopCommand(a),
+		startCommand(a), listCommand(a), inspectCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
 		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),

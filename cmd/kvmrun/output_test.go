@@ -30,7 +30,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"list"}, {"list", "-q"}, {"list", "--json"}, {"inspect", "web"}, {"logs", "web"},
+		{"list"}, {"list", "-q"}, {"list", "--json"}, {"stats"}, {"stats", "--json"}, {"stats", "--prometheus"}, {"stats", "--watch"}, {"stats", "--watch", "--json"}, {"inspect", "web"}, {"logs", "web"},
 		{"version"}, {"--help"}, {"completion", "bash"},
 	} {
 		var said bytes.Buffer

@@ -62,19 +62,26 @@ func TestManyWaitForTheMonitor(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// holdMonitor connects to a VM's monitor, which serves nobody else until that is closed.
+func (h *host) holdMonitor(t *testing.T, name string) net.Conn {
+	t.Helper()
+	holder, err := net.Dial("unix", h.Host.File(h.inspect(t, name).Files["monitor"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = holder.Close() })
+	if _, err := holder.Read(make([]byte, 1)); err != nil { // QEMU's greeting: it serves this one
+		t.Fatal(err)
+	}
+	return holder
+}
+
 // TestGivingUpOnTheMonitor waits behind a client that does not leave.
 func TestGivingUpOnTheMonitor(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	v := h.start(t, frozen(t)...)
-	holder, err := net.Dial("unix", h.Host.File(h.inspect(t, v.Name).Files["monitor"]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = holder.Close() }()
-	if _, err := holder.Read(make([]byte, 1)); err != nil { // QEMU's greeting: it serves this one
-		t.Fatal(err)
-	}
+	holder := h.holdMonitor(t, v.Name)
 	if message := h.fails(t, 12, "qmp", v.Name, "query-status", "--timeout", "200ms"); !strings.Contains(message, "one at a time") {
 		t.Errorf("no word of why: %s", message)
 	}

@@ -50,7 +50,7 @@ esac
 # In dependency order when resolved; virtio_pci first makes the rest appear.
 modules="virtio_pci virtio_mmio virtio_net $drivers virtio_blk virtio_rng button evdev"
 # Those that lie in /modules for whoever needs them, after those that they need.
-spare='isofs'
+spare='isofs virtio_balloon'
 
 # The command line of the disk. Emulated CPUs need no mitigations, and a
 # console log is to be worth reading, so it is not quiet.
