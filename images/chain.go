@@ -23,6 +23,11 @@ type Options struct {
 	// AllowBacking follows the names of backing files wherever they lead.
 	// Without it they must lie in the image's own folder or below.
 	AllowBacking bool
+	// Base is the file that lies beneath the image, if that has a backing file at all:
+	// it must have the last element of the name that stands in the header, and lies
+	// where it may. It is for overlays whose base is known from elsewhere. Empty: the
+	// header's name is followed.
+	Base string
 	// Foreign also opens, if ReadOnly is set, an image that has to be converted
 	// (see Convertible). It has a VirtualSize of 0 then, and is the whole chain.
 	Foreign bool
@@ -74,7 +79,7 @@ func Open(path string, o Options) (*Chain, error) {
 		folder = ""
 	}
 	for c.bottom().Info.BackingFile != "" {
-		if err := c.openNext(folder); err != nil {
+		if err := c.openBeneath(folder, o.Base); err != nil {
 			_ = c.Close()
 			return nil, err
 		}
@@ -143,6 +148,43 @@ func (c *Chain) openTop(n *node, o Options) (string, error) {
 		return "", err
 	}
 	return n.folder()
+}
+
+// openBeneath opens the layer beneath the lowest one: the given base beneath the image
+// itself, or else what the header names.
+func (c *Chain) openBeneath(folder, base string) error {
+	if base == "" || len(c.Layers) > 1 {
+		return c.openNext(folder)
+	}
+	return c.openBase(base)
+}
+
+// openBase opens the file that is known to lie beneath the image. Its folder may have
+// been moved since the header was written, and so the last element of the name decides.
+func (c *Chain) openBase(base string) error {
+	top := c.Top()
+	fail := func(advice, detail string, cause error) error {
+		return &Error{Path: top.Path, Kind: ErrBacking, Advice: advice, Detail: detail, Err: cause}
+	}
+	if filepath.Base(top.Info.BackingFile) != filepath.Base(base) || top.Info.BackingFormat != QCOW2 {
+		return fail("have it name that one again by: qemu-img rebase -u",
+			"it was made on "+quote(base)+", and names "+quote(top.Info.BackingFile)+" by now", nil)
+	}
+	n, err := locate(base)
+	if err != nil {
+		return fail("", "what lies beneath it cannot be used", err)
+	}
+	defer n.close()
+	if n.id() == top.ID() {
+		return fail("", "it is said to lie beneath itself", nil)
+	}
+	if err := c.add(n, QCOW2, false, examine); err != nil {
+		return fail("", "what lies beneath it cannot be used", err)
+	}
+	if below := c.bottom().Info.BackingFile; below != "" {
+		return fail("", "what lies beneath it has a backing file, "+quote(below), nil)
+	}
+	return nil
 }
 
 // openNext opens the backing file of the lowest layer so far. It must lie in

@@ -59,6 +59,9 @@ type Info struct {
 	BackingFormat Format `json:"backing_format,omitempty"`
 	// Snapshots counts the snapshots within the qcow2 image.
 	Snapshots int `json:"snapshots,omitempty"`
+	// Blank says that the image has nothing of its own: it is as it was made, and all
+	// that is read of it is what lies beneath it, or zeros.
+	Blank bool `json:"blank,omitempty"`
 	// Dirty says that the image was not closed; QEMU mends it when it opens it.
 	Dirty bool `json:"dirty,omitempty"`
 	// Partial says that the image is so large that only its first tables were
@@ -138,5 +141,6 @@ func examineQCOW2(info Info, head []byte, r io.ReaderAt) (Info, error) {
 		return info, err.about(info.Path)
 	}
 	info.Partial = w.partial
+	info.Blank = w.blank && h.snapshots == 0
 	return info, nil
 }

@@ -27,6 +27,7 @@ type walk struct {
 	r       io.ReaderAt
 	size    int64 // of the file
 	partial bool  // the search stopped at maxL2Bytes
+	blank   bool  // no entry of the L1 table leads anywhere
 
 	searched int64 // bytes of L2 tables
 	l2       []byte
@@ -43,7 +44,9 @@ func (w *walk) check() *Error {
 	}); err != nil {
 		return err
 	}
+	w.blank = true
 	return w.each(h.l1Offset, h.l1Entries, func(entry uint64) *Error {
+		w.blank = false
 		if entry&entryOffset == 0 {
 			return nil
 		}
