@@ -70,7 +70,7 @@ func (l *Launcher) replace(ctx context.Context, name string) error {
 		if _, err := l.WaitFor(ctx, vm.VM, WaitRunning); err != nil {
 			return err
 		}
-		if vm, err = l.lookFor(dir, vm.UUID); err != nil {
+		if vm, err = l.lookFor(dir, vm.Run); err != nil {
 			return ended(dir, err)
 		}
 	}
@@ -85,7 +85,7 @@ func (l *Launcher) replace(ctx context.Context, name string) error {
 	// From here on the VM would be left alone by whoever gave up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	lock, err := l.takeOver(ctx, dir, vm.UUID)
+	lock, err := l.takeOver(ctx, dir, vm.Run)
 	if err != nil {
 		return ended(dir, err)
 	}
@@ -98,9 +98,9 @@ const leaveTime = 2 * time.Second
 
 // takeOver has a VM's supervisor leave and returns the VM's lock. Somebody else
 // may put another in its place first, which has to leave as well.
-func (l *Launcher) takeOver(ctx context.Context, dir vmdir.Dir, uuid string) (*os.File, error) {
+func (l *Launcher) takeOver(ctx context.Context, dir vmdir.Dir, run string) (*os.File, error) {
 	for attempt := 1; ; attempt++ {
-		vm, err := l.lookFor(dir, uuid)
+		vm, err := l.lookFor(dir, run)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,7 @@ func (l *Launcher) adopt(ctx context.Context, dir vmdir.Dir) error {
 
 // handOver gives a VM and its lock to a supervisor that has just been hired.
 func (l *Launcher) handOver(ctx context.Context, dir vmdir.Dir, supervisor *attendant, lock *os.File) error {
-	if err := supervisor.order(l.adoption(dir), lock); err != nil {
+	if err := supervisor.order(l.adoption(dir), lock, nil); err != nil {
 		return fmt.Errorf("adopt %s: %w", dir.Name, err)
 	}
 	err := supervisor.await(ctx, dir)

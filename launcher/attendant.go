@@ -129,15 +129,20 @@ func (a *attendant) close() {
 	}
 }
 
-// order hands the VM's folder over, with the lock that makes it supervised.
-// The lock is the supervisor's from then on.
-func (a *attendant) order(o Order, lock *os.File) error {
+// order hands the VM's folder over, with the lock that makes it supervised, and that of
+// the disks which are kept of it, if there is one. They are the supervisor's from then on.
+func (a *attendant) order(o Order, lock, disks *os.File) error {
 	defer func() { _ = lock.Close() }()
+	fds := []int{int(lock.Fd())}
+	if disks != nil {
+		defer func() { _ = disks.Close() }()
+		fds = append(fds, int(disks.Fd()))
+	}
 	text, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	rights := unix.UnixRights(int(lock.Fd()))
+	rights := unix.UnixRights(fds...)
 	if _, _, err := a.conn.WriteMsgUnix(append(text, '\n'), rights, nil); err != nil {
 		return fmt.Errorf("order a supervisor: %w", err)
 	}

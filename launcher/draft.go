@@ -16,6 +16,7 @@ import (
 
 	"kvmrun/images"
 	"kvmrun/images/store"
+	"kvmrun/launcher/disks"
 	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
@@ -36,6 +37,8 @@ type draft struct {
 	// routers are addresses of the LAN's that no guest may have.
 	routers map[netip.Addr]bool
 	images  *store.Store
+	kept    disks.Record  // what is kept under the VM's name, if that is known, as it was
+	disks   *disks.Folder // with the lock of what is kept; nil until that is taken
 	// identity is this host's secret, if the guest is to have keys and there is one.
 	identity *identity.Identity
 }
@@ -45,6 +48,10 @@ func (l *Launcher) draft(spec Spec) (*draft, error) {
 	d := &draft{spec: spec, images: l.imageStore()}
 	d.spec.setDefaults()
 	if err := d.spec.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.kept, err = l.kept(d.spec.Name); err != nil {
 		return nil, err
 	}
 	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.findFirstBoot, d.chooseAccel} {
@@ -99,6 +106,11 @@ func (d *draft) findImages() error {
 	seen := make(map[images.ID]string)
 	for i := range s.Disks {
 		disk := &s.Disks[i]
+		if stored, err := d.findStored(i); err != nil {
+			return err
+		} else if stored {
+			continue
+		}
 		if err := absolute(&disk.Path); err != nil {
 			return err
 		}
@@ -128,7 +140,9 @@ func (d *draft) findImages() error {
 	}
 	s.Boot.Firmware = firmwareFor(s, microVMFirmware)
 	d.base = "vm"
-	if image := s.image(); image != "" {
+	if len(s.Disks) > 0 && s.Disks[0].Image != "" {
+		d.base = roomy(s.Disks[0].Image)
+	} else if image := s.image(); image != "" {
 		d.base = nameFor(image)
 	}
 	return nil
@@ -141,6 +155,10 @@ func (d *draft) examine(disk *Disk) (images.ID, error) {
 		return images.ID{}, err
 	}
 	disk.Format = chain.Layers[0].Format
+	if has := chain.VirtualSize(); disk.Size != 0 && disk.Size < has {
+		_ = chain.Close()
+		return images.ID{}, fail(KindUsage, "give more", "--disk-size %s is less than %s has, %s", FormatSize(disk.Size), disk.Path, FormatSize(has))
+	}
 	return chain.ID(), chain.Close()
 }
 
@@ -231,9 +249,11 @@ func firmwareFor(s *Spec, seabios string) string {
 // OpenDisk opens a disk's chain of images, and makes sure that nobody's QEMU
 // has it in a way that excludes ours. An ephemeral disk is only read.
 func OpenDisk(d Disk, allowBacking bool) (*images.Chain, error) {
-	chain, err := images.Open(d.Path, images.Options{
-		Format: d.Format, ReadOnly: d.Ephemeral, AllowBacking: allowBacking,
-	})
+	o := images.Options{Format: d.Format, ReadOnly: d.Ephemeral, AllowBacking: allowBacking}
+	if d.Kept() {
+		o.Base = d.Base
+	}
+	chain, err := images.Open(d.Path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +301,16 @@ func (l *Launcher) preview(d *draft) error {
 	}
 	if err := l.chooseName(d); err != nil {
 		return err
+	}
+	kept, err := l.kept(d.spec.Name)
+	if err != nil {
+		return err
+	}
+	if err := checkKept(kept, &d.spec); err != nil {
+		return err
+	}
+	if d.kept = kept; len(kept.Disks) > 0 {
+		d.spec.UUID = kept.UUID
 	}
 	return l.chooseRest(d)
 }

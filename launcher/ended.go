@@ -8,10 +8,10 @@ import (
 	"kvmrun/launcher/vmdir"
 )
 
-// HowEnded is nil if the VM with vm's name and UUID ended as it should, and says
+// HowEnded is nil if the VM that is vm ended as it should, and says
 // why if not.
 func (l *Launcher) HowEnded(vm VM) error {
-	now, err := l.lookMended(context.Background(), l.root.Dir(vm.Name), vm.UUID)
+	now, err := l.lookMended(context.Background(), l.root.Dir(vm.Name), vm.Run)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

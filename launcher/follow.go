@@ -13,7 +13,7 @@ import (
 
 // Follow copies a file of the VM's folder to w and goes on with what is added
 // until the VM has ended, or returns at the end of the file if follow is not
-// set. The VM is the one with vm's name and UUID, or without a UUID whichever has
+// set. The VM is the one that is vm, or without a Run whichever has
 // the name now.
 func (l *Launcher) Follow(ctx context.Context, vm VM, file string, w io.Writer, follow bool) error {
 	return during("read "+file+" of "+printableName(vm.Name), l.follow(ctx, vm, file, w, follow))
@@ -24,8 +24,8 @@ func (l *Launcher) follow(ctx context.Context, vm VM, file string, w io.Writer, 
 	if err != nil {
 		return err
 	}
-	if now, err := l.look(dir); err == nil && vm.UUID == "" {
-		vm.UUID = now.UUID // before the file is opened: it may not be the next VM's
+	if now, err := l.look(dir); err == nil && vm.Run == "" {
+		vm.Run = now.Run // before the file is opened: it may not be the next VM's
 	}
 	log := &tail{path: dir.File(file)}
 	log.file, err = os.Open(log.path)
@@ -42,7 +42,7 @@ func (l *Launcher) follow(ctx context.Context, vm VM, file string, w io.Writer, 
 	if !follow {
 		return log.copyTo(w)
 	}
-	err = l.watch(ctx, dir, vm.UUID, func(vm *Details) (bool, error) {
+	err = l.watch(ctx, dir, vm.Run, func(vm *Details) (bool, error) {
 		err := log.copyTo(w)
 		if err == nil && vm != nil && log.turn() {
 			err = log.copyTo(w)

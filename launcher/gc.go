@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -56,7 +57,8 @@ func (o GCOptions) note(text string) {
 
 // GC finds what kvmrun has made and nobody holds, and removes it: VMs whose
 // supervisor was killed are adopted, or undone if QEMU is gone as well; folders,
-// leases, overlays and entries of the network's journal that belong to no VM go.
+// leases, overlays, disks that no guest has run with and entries of the network's
+// journal that belong to no VM go.
 // Records of VMs that failed stay, with their logs. It goes on where something
 // fails; the error joins all that did.
 func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
@@ -66,9 +68,9 @@ func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
 	vms, err := l.adoptAll(ctx, o.DryRun)
 	swept, err2 := l.sweep(ctx, o.DryRun)
 	overlays, err3 := l.sweepOverlays(o.DryRun)
-	marked, err4 := l.sweepMarked(ctx, o)
-	all := append(append(append(vms, swept...), overlays...), marked...)
-	return all, during("gc", errors.Join(err, err2, err3, err4))
+	disks, err4 := l.sweepDisks(o.DryRun)
+	marked, err5 := l.sweepMarked(ctx, o)
+	return slices.Concat(vms, swept, overlays, disks, marked), during("gc", errors.Join(err, err2, err3, err4, err5))
 }
 
 // attempt does something about a leftover, unless that is a dry run's.

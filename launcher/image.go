@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 
 	"kvmrun/images"
 	"kvmrun/images/store"
@@ -89,9 +90,28 @@ func imageFailed(op string, err error) error {
 	return during(op, err)
 }
 
-// imageUses lists which images VMs need: those of their disks, with what lies
-// beneath them. It fails if that cannot be told of one.
+// imageUses lists which images are needed: by the disks of VMs, with what lies beneath
+// them, and by the disks that are kept of those that are stopped. It fails if that cannot
+// be told of one.
 func (l *Launcher) imageUses() ([]store.Use, error) {
+	found, err := l.runningUses()
+	if err != nil {
+		return nil, err
+	}
+	kept, err := l.keptUses()
+	if err != nil {
+		return nil, err
+	}
+	for _, use := range kept {
+		if vm := (store.Use{Digest: use.Digest, By: "VM " + use.By}); !slices.Contains(found, vm) {
+			found = append(found, store.Use{Digest: use.Digest, By: "the disk of VM " + use.By})
+		}
+	}
+	return found, nil
+}
+
+// runningUses lists which images the VMs need that are there.
+func (l *Launcher) runningUses() ([]store.Use, error) {
 	names, err := l.Names()
 	if err != nil {
 		return nil, err
@@ -108,10 +128,35 @@ func (l *Launcher) imageUses() ([]store.Use, error) {
 		case vm.State == Failed:
 			continue
 		}
+		by := "VM " + vm.Name
 		for _, path := range vm.Spec.diskFiles() {
 			if digest, ok := images.DigestOf(path); ok {
-				found = append(found, store.Use{Digest: digest, By: "VM " + vm.Name})
+				found = append(found, store.Use{Digest: digest, By: by})
 			}
+		}
+		for _, disk := range vm.Spec.Disks {
+			if disk.Digest != "" {
+				found = append(found, store.Use{Digest: disk.Digest, By: by})
+			}
+		}
+	}
+	return found, nil
+}
+
+// keptUses lists which images the kept disks began with, by the names of their VMs.
+func (l *Launcher) keptUses() ([]store.Use, error) {
+	names, err := l.disks().Names()
+	if err != nil {
+		return nil, err
+	}
+	var found []store.Use
+	for _, name := range names {
+		kept, err := l.disks().Kept(name)
+		if err != nil {
+			return nil, disksFailed(name, err)
+		}
+		for _, disk := range kept.Disks {
+			found = append(found, store.Use{Digest: disk.Digest, By: name})
 		}
 	}
 	return found, nil
@@ -123,6 +168,9 @@ func (s *Spec) diskFiles() []string {
 	var paths []string
 	for _, d := range s.Disks {
 		paths = append(paths, d.Path)
+		if d.Kept() {
+			continue // what lies beneath it is known
+		}
 		chain, err := images.Open(d.Path, images.Options{Format: d.Format, ReadOnly: true, AllowBacking: s.AllowBacking})
 		if err != nil {
 			continue

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type VM struct {
 	Reachable  time.Time `json:"reachable,omitzero"`
 	Panicked   time.Time `json:"panicked,omitzero"`  // the guest's kernel has, in its present boot
 	Conflict   *Conflict `json:"conflict,omitempty"` // who else claims the address
-	UUID       string    `json:"uuid"`
+	UUID       string    `json:"uuid"`               // the machine's
+	Run        string    `json:"run,omitempty"`      // tells this start of it from others; empty of one that is stopped
 	Supervised bool      `json:"supervised"`
 }
 
@@ -53,9 +55,10 @@ type Files struct {
 	SupervisorLog string `json:"supervisor_log"`
 }
 
-// List returns the VMs in the order of their names, those that failed too if
-// failed is set. A VM that ends while it is looked at is left out.
-func (l *Launcher) List(failed bool) ([]VM, error) {
+// List returns the VMs in the order of their names; with ended also those that failed, and
+// those of which nothing is left but disks. A VM that ends while it is looked at is left
+// out.
+func (l *Launcher) List(ended bool) ([]VM, error) {
 	names, err := l.root.Names()
 	if err != nil {
 		return nil, during("list", err)
@@ -68,7 +71,7 @@ func (l *Launcher) List(failed bool) ([]VM, error) {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs[i] = during("list "+printableName(names[i]), err)
-		case d.State != Failed || failed:
+		case d.State != Failed || ended:
 			found[i] = &d.VM
 		}
 	})
@@ -77,6 +80,12 @@ func (l *Launcher) List(failed bool) ([]VM, error) {
 		if vm != nil {
 			vms = append(vms, *vm)
 		}
+	}
+	if ended {
+		stopped, err := l.stopped(names)
+		errs = append(errs, err)
+		vms = append(vms, stopped...)
+		slices.SortFunc(vms, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return vms, errors.Join(errs...)
 }
@@ -169,14 +178,15 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	}, nil
 }
 
-// errAnother says that a VM's name is another's by now: the VM itself is not there.
+// errAnother says that a VM's name is another's by now, or that it is the same machine
+// and was started again: the VM that is meant is not there.
 var errAnother = fmt.Errorf("it is another VM by now: %w", fs.ErrNotExist)
 
-// lookFor is look for the VM with a UUID, or without one for whichever has the name.
+// lookFor is look for one start of a VM, or without one for whichever has the name.
 // It fails with errAnother, which is a fs.ErrNotExist, if it is not the one.
-func (l *Launcher) lookFor(d vmdir.Dir, uuid string) (Details, error) {
+func (l *Launcher) lookFor(d vmdir.Dir, run string) (Details, error) {
 	vm, err := l.look(d)
-	if err == nil && uuid != "" && vm.UUID != uuid {
+	if err == nil && run != "" && vm.Run != run {
 		return Details{}, fmt.Errorf("%s: %w", d.Name, errAnother)
 	}
 	return vm, err
@@ -185,7 +195,7 @@ func (l *Launcher) lookFor(d vmdir.Dir, uuid string) (Details, error) {
 // view is a VM that is only just starting.
 func (s *Spec) view() VM {
 	return VM{
-		Name: s.Name, State: Starting, UUID: s.UUID, Image: s.image(),
+		Name: s.Name, State: Starting, UUID: s.UUID, Run: s.ID(), Image: s.image(),
 		IP: s.Network.IP.String(), MAC: s.Network.MAC.String(), Tap: s.Network.Tap,
 	}
 }
@@ -197,8 +207,11 @@ func FindQEMU(s *Spec) (process.ID, error) {
 	return process.Search(process.RunsAs(s.RunAs.UID), "-uuid", s.UUID)
 }
 
-// image is what the VM boots from, in one word.
+// image is what the VM boots from, in one word: an image of the store, or a file.
 func (s *Spec) image() string {
+	if len(s.Disks) > 0 && s.Disks[0].Image != "" {
+		return s.Disks[0].Image
+	}
 	if len(s.Disks) > 0 {
 		return s.Disks[0].Path
 	}

@@ -47,23 +47,27 @@ func nameFor(path string) string {
 		return '-'
 	}, base)
 	name = strings.TrimLeft(name, "._-")
-	// Room for a number behind it.
-	if len(name) > maxName-5 {
-		name = name[:maxName-5]
-	}
+	name = roomy(name)
 	if name == "" {
 		return "vm"
 	}
 	return name
 }
 
-// freeName counts upward from base: disk, disk-2, disk-3, …
-func freeName(base string, taken func(string) bool) string {
+// roomy leaves room for a number behind a name.
+func roomy(name string) string { return name[:min(len(name), maxName-5)] }
+
+// freeName counts upward from base: disk, disk-2, disk-3, … It fails where it cannot be
+// told whether a name is taken.
+func freeName(base string, taken func(string) (bool, error)) (string, error) {
 	name := base
-	for n := 2; taken(name); n++ {
+	for n := 2; ; n++ {
+		is, err := taken(name)
+		if err != nil || !is {
+			return name, err
+		}
 		name = base + "-" + strconv.Itoa(n)
 	}
-	return name
 }
 
 // hostName is a VM's name as a host name (RFC 1123, section 2.1): no

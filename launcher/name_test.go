@@ -49,9 +49,9 @@ func TestNameForImage(t *testing.T) {
 func TestFreeNameCountsUpward(t *testing.T) {
 	taken := map[string]bool{}
 	for _, want := range []string{"disk", "disk-2", "disk-3"} {
-		got := freeName("disk", func(name string) bool { return taken[name] })
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
+		got, err := freeName("disk", func(name string) (bool, error) { return taken[name], nil })
+		if got != want || err != nil {
+			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
 		taken[got] = true
 	}

@@ -15,9 +15,9 @@ import (
 const recordPatience = 5 * time.Second
 
 // removeRecord removes the record of a VM that failed. With its lock held nobody
-// else does, and its name cannot become another's meanwhile. One with another UUID
-// than a given one is left, and so is a folder that says nothing of a VM.
-func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, uuid string) error {
+// else does, and its name cannot become another's meanwhile. That of another
+// start than a given one is left, and so is a folder that says nothing of a VM.
+func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, run string) error {
 	lock, err := claim(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -32,7 +32,7 @@ func (l *Launcher) removeRecord(ctx context.Context, dir vmdir.Dir, uuid string)
 		return nil
 	case err != nil:
 		return err
-	case was.State != Failed, uuid != "" && was.UUID != uuid:
+	case was.State != Failed, run != "" && was.Run != run:
 		return nil
 	}
 	return Release(l.root, &was.Spec)

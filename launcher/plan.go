@@ -38,9 +38,13 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 	if err := d.host.CheckTapFree(s.Network.Tap); err != nil {
 		return Plan{}, during(op, err)
 	}
+	own, err := l.planDisks(&s, d.kept)
+	if err != nil {
+		return Plan{}, during(op, err)
+	}
 	chains := make([]*images.Chain, len(s.Disks))
 	for i, disk := range s.Disks {
-		if chains[i], err = OpenDisk(disk, s.AllowBacking); err != nil {
+		if chains[i], err = own.openPlanned(i, disk, s.AllowBacking); err != nil {
 			return Plan{}, during(op, err)
 		}
 		defer func() { _ = chains[i].Close() }()
@@ -53,6 +57,6 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 		d.note("the script has secrets in it, the guest's private SSH key among them: let nobody else read it")
 	}
 	p := Plan{Spec: s, Network: network, Notes: d.notes}
-	p.Script, p.Command, err = script(&s, network, chains, documents, lookAtDevices())
+	p.Script, p.Command, err = script(&s, network, chains, own, documents, lookAtDevices())
 	return p, during(op, err)
 }

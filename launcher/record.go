@@ -46,6 +46,8 @@ func (s *Spec) checkRecorded(name string) error {
 		return errors.New("no VM has such a name")
 	case uuid.Validate(s.UUID) != nil:
 		return fmt.Errorf("UUID %.80q", s.UUID)
+	case s.Run != "" && uuid.Validate(s.Run) != nil:
+		return fmt.Errorf("run %.80q", s.Run)
 	case !s.Network.IP.Is4():
 		return fmt.Errorf("address %.80q", s.Network.IP)
 	case s.RunAs.UID == 0 || s.RunAs.GID == 0:
@@ -88,11 +90,11 @@ func nameProcess(d vmdir.Dir, err error) error {
 
 // lookMended is lookFor for a VM that is to be changed. A record that is damaged
 // under a supervisor's eyes is soon as it should be again.
-func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir, uuid string) (Details, error) {
+func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir, run string) (Details, error) {
 	ctx, cancel := context.WithTimeout(ctx, mendTime)
 	defer cancel()
 	for {
-		vm, err := l.lookFor(d, uuid)
+		vm, err := l.lookFor(d, run)
 		if err == nil || !passes(err) {
 			return vm, err
 		}
@@ -102,17 +104,17 @@ func (l *Launcher) lookMended(ctx context.Context, d vmdir.Dir, uuid string) (De
 	}
 }
 
-// awaitHome waits for the folder of the VM with a UUID, if it vanished and the VM's
-// QEMU runs: its supervisor writes it anew.
-func (l *Launcher) awaitHome(ctx context.Context, d vmdir.Dir, uuid string) error {
+// awaitHome waits for the folder of a VM, if it vanished and the VM's QEMU runs: its
+// supervisor writes it anew.
+func (l *Launcher) awaitHome(ctx context.Context, d vmdir.Dir, vm VM) error {
 	ctx, cancel := context.WithTimeout(ctx, mendTime)
 	defer cancel()
 	for {
-		_, err := l.lookFor(d, uuid)
+		_, err := l.lookFor(d, vm.Run)
 		if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, errAnother) {
 			return nil
 		}
-		id, failed := process.Search(process.SharesNetwork, "-uuid", uuid)
+		id, failed := process.Search(process.SharesNetwork, "-uuid", vm.UUID)
 		if failed != nil {
 			return nil
 		}

@@ -102,7 +102,7 @@ func (l *Launcher) askThisOne(ctx context.Context, dir vmdir.Dir, vm *Details, r
 	}()
 	var answer Attempt
 	before := r.answer(&vm.Details).Number
-	err = l.watch(there, dir, vm.UUID, func(now *Details) (bool, error) {
+	err = l.watch(there, dir, vm.Run, func(now *Details) (bool, error) {
 		if now != nil {
 			answer = r.answer(&now.Details)
 		}

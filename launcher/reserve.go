@@ -131,10 +131,24 @@ func Release(root vmdir.Root, s *Spec) error {
 // new VM of that name.
 func (l *Launcher) chooseName(d *draft) error {
 	if d.spec.Name == "" {
-		d.spec.Name = freeName(d.base, func(name string) bool { return l.checkName(name) != nil })
-		return nil
+		var err error
+		d.spec.Name, err = freeName(d.base, l.taken)
+		return err
 	}
-	return l.checkName(d.spec.Name)
+	if err := l.checkName(d.spec.Name); err != nil {
+		return err
+	}
+	return l.fits(&d.spec)
+}
+
+// taken tells whether a VM that nobody named cannot have a name: because another has it,
+// or because disks are kept under it.
+func (l *Launcher) taken(name string) (bool, error) {
+	if l.checkName(name) != nil {
+		return true, nil
+	}
+	kept, err := l.kept(name)
+	return len(kept.Disks) > 0, err
 }
 
 // checkName tells whether a new VM can have the name.
@@ -173,7 +187,9 @@ func (l *Launcher) chooseRest(d *draft) error {
 	if s.UUID == "" {
 		s.UUID = uuid.NewString()
 	}
+	s.Run = uuid.NewString()
 	d.chooseHostKey()
+	l.placeDisks(s)
 	if err := l.chooseAddress(d); err != nil {
 		return err
 	}
@@ -216,7 +232,7 @@ func (l *Launcher) chooseIP(d *draft) error {
 }
 
 // chooseUser gives the VM a user ID that no other VM here has. It begins at a
-// place drawn from the UUID, so that VMs of other run directories on the same
+// place drawn by lot, so that VMs of other run directories on the same
 // machine hardly ever get the same.
 func (l *Launcher) chooseUser(s *Spec) error {
 	if s.RunAs.UID != 0 {
@@ -226,7 +242,7 @@ func (l *Launcher) chooseUser(s *Spec) error {
 		return nil
 	}
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(s.UUID))
+	_, _ = hash.Write([]byte(s.Run))
 	uid, err := l.freeUser(hash.Sum32())
 	if err == nil {
 		s.RunAs = Credentials{UID: uid, GID: uid}

@@ -64,12 +64,16 @@ func (l *Launcher) whole(ctx context.Context, name string, o *StopOptions) (Spec
 	if err != nil {
 		return Spec{}, err
 	}
-	o.UUID = vm.UUID
+	o.Only = vm.VM
 	spec := vm.Spec
 	setDefault(&spec.Network.Uplink, NoUplink)
 	files := []string{spec.QEMU, spec.Boot.Kernel, spec.Boot.Initrd}
-	for _, disk := range spec.Disks {
-		files = append(files, disk.Path)
+	for i := range spec.Disks {
+		if disk := &spec.Disks[i]; !disk.Kept() {
+			files = append(files, disk.Path)
+		} else if err := l.again(name, i, disk); err != nil {
+			return Spec{}, fail(KindOf(err), "the VM was left alone", "it could not be started again: %w", err)
+		}
 	}
 	if spec.FirstBoot != nil {
 		for _, file := range spec.FirstBoot.files() {

@@ -19,7 +19,7 @@ import (
 // script writes what Start would do as commands that a person could type. What
 // the supervisor hands QEMU as open descriptors the shell opens by redirection,
 // with root's rights, before QEMU starts without them.
-func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, documents *seed.Files, d devices) (text string, command []string, err error) {
+func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, own *scriptDisks, documents *seed.Files, d devices) (text string, command []string, err error) {
 	steps, err := network.Commands()
 	if err != nil {
 		return "", nil, err
@@ -36,8 +36,11 @@ func script(s *Spec, network *netplumb.Plan, chains []*images.Chain, documents *
 	if err := w.dhcp(s, network); err != nil {
 		return "", nil, err
 	}
+	if own != nil {
+		w.keptDisks(own)
+	}
 	w.comment("the files that QEMU gets as open descriptors")
-	config := w.config(s, chains)
+	config := w.config(s, chains, own)
 	if documents != nil {
 		config.Disks = append(config.Disks, SeedDisk(w.seed(documents)))
 		config.Sets = w.sets
@@ -145,10 +148,10 @@ func (w *scriptWriter) source(mode, path string) qemu.Source {
 }
 
 // config is QEMU's configuration in terms of names and the shell's descriptors.
-func (w *scriptWriter) config(s *Spec, chains []*images.Chain) qemu.Config {
+func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks) qemu.Config {
 	c := s.QEMUConfig()
 	for i, chain := range chains {
-		c.Disks[i].Layers = w.layers(s.Disks[i], chain, i)
+		c.Disks[i].Layers = w.layers(own, s.Disks[i], chain, i)
 	}
 	for _, file := range []struct {
 		path   string
@@ -167,11 +170,14 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain) qemu.Config {
 	return c
 }
 
-func (w *scriptWriter) layers(disk Disk, chain *images.Chain, n int) []qemu.Layer {
+func (w *scriptWriter) layers(own *scriptDisks, disk Disk, chain *images.Chain, n int) []qemu.Layer {
 	var layers []qemu.Layer
+	if disk.Kept() {
+		layers = w.overlay(own, disk, chain, n)
+	}
 	if disk.Ephemeral {
 		overlay := fmt.Sprintf("%s/overlay%d.qcow2", w.folder, n)
-		fmt.Fprintf(w, "qemu-img create -q -f qcow2 %s %d\n", overlay, chain.VirtualSize())
+		fmt.Fprintf(w, "qemu-img create -q -f qcow2 %s %d\n", overlay, max(disk.Size, chain.VirtualSize()))
 		layers = append(layers, qemu.Layer{Source: w.source("<>", overlay), Format: string(images.QCOW2)})
 		fmt.Fprintf(w, "rm %s\n", overlay)
 	}

@@ -44,18 +44,30 @@ func TestScripts(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Spec)
 		chains []*images.Chain
+		own    *scriptDisks
 		seed   *seed.Files
 	}{
-		"disk": {func(*Spec) {}, []*images.Chain{{Layers: []images.Layer{disk("/srv/it's a disk.qcow2", false), disk("/srv/base.qcow2", true)}}}, nil},
+		"disk": {func(*Spec) {}, []*images.Chain{{Layers: []images.Layer{disk("/srv/it's a disk.qcow2", false), disk("/srv/base.qcow2", true)}}}, nil, nil},
 		"ephemeral": {func(s *Spec) { s.Disks[0].Ephemeral = true },
-			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", true)}}}, nil},
+			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", true)}}}, nil, nil},
+		"kept": {func(s *Spec) {
+			base := "/var/lib/kvmrun/images/blobs/0f.qcow2"
+			s.Disks[0] = Disk{Path: "/var/lib/kvmrun/disks/web/disk0.qcow2", Image: "debian", Base: base}
+			s.Disks = append(s.Disks, Disk{Path: "/var/lib/kvmrun/disks/web/disk1.qcow2", Image: "debian", Base: base, Size: 1 << 30})
+		}, []*images.Chain{
+			{Layers: []images.Layer{disk("/var/lib/kvmrun/disks/web/disk0.qcow2", false), disk("/var/lib/kvmrun/images/blobs/0f.qcow2", true)}},
+			{Layers: []images.Layer{disk("/var/lib/kvmrun/images/blobs/0f.qcow2", true)}},
+		}, &scriptDisks{
+			folder: "/var/lib/kvmrun/disks/web", was: "{\n  \"it's\": 1\n}\n", will: "{\n  \"it's\": 2\n}\n", fresh: map[int]bool{1: true},
+			bases: []string{"/var/lib/kvmrun/images/blobs/0f.qcow2"}, storeLock: "/var/lib/kvmrun/images/lock",
+		}, nil},
 		"seed": {func(s *Spec) { s.FirstBoot = &FirstBoot{Login: "root"} },
-			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}},
+			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil,
 			&seed.Files{MetaData: []byte("instance-id: x\n"), UserData: []byte("#!/bin/sh\necho 'more than a line of base64 has room for, it is hoped'\n")}},
 		"kernel": {func(s *Spec) {
 			s.Disks, s.Boot = nil, Boot{Kernel: "/boot/vmlinuz", Initrd: "/boot/initrd", Append: "console=ttyS0 $(reboot) 'x'"}
 			s.Network.Uplink = ""
-		}, nil, nil},
+		}, nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := completed()
@@ -68,7 +80,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, command, err := script(s, plan, c.chains, c.seed, devices{tun: 0o666})
+			text, command, err := script(s, plan, c.chains, c.own, c.seed, devices{tun: 0o666})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,8 +2,10 @@ package launcher
 
 import (
 	"net/netip"
+	"slices"
 
 	"kvmrun/images"
+	"kvmrun/images/store"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 )
@@ -18,7 +20,9 @@ const SpecVersion = 1
 type Spec struct {
 	Version int    `json:"version"`
 	Name    string `json:"name"`
-	UUID    string `json:"uuid"`
+	UUID    string `json:"uuid"` // the machine's, also when it is started again
+	// Run tells this start of the VM from all others, and is what commands mean it by.
+	Run string `json:"run,omitempty"`
 	// HostName is what the guest is told that it is called; made from Name if empty.
 	HostName string `json:"hostname,omitempty"`
 
@@ -43,9 +47,37 @@ type Spec struct {
 
 // Disk is a disk image that the VM gets as a virtio disk.
 type Disk struct {
+	// Path is the image's file. A word without a slash that is no file here is the name
+	// of an image in the store, as in Image.
 	Path      string        `json:"path"`
 	Format    images.Format `json:"format,omitempty"`
 	Ephemeral bool          `json:"ephemeral,omitempty"` // writes are thrown away
+	// Size is how many bytes the disk is to have, if those are more than there are: of
+	// an overlay alone. 0 leaves it as it is.
+	Size int64 `json:"size,omitempty"`
+	// Image is the image in the store that the disk begins with, Digest its content and
+	// Base the file with that. Path is then an overlay that is kept when the VM ends, or
+	// with Ephemeral the image itself. See Kept.
+	Image  string       `json:"image,omitempty"`
+	Digest store.Digest `json:"digest,omitempty"`
+	Base   string       `json:"base,omitempty"`
+}
+
+// Kept tells whether the disk is an overlay of the VM's own, which outlasts it.
+func (d *Disk) Kept() bool { return d.Image != "" && !d.Ephemeral }
+
+// KeepsDisks tells whether the VM has a disk that outlasts it.
+func (s *Spec) KeepsDisks() bool {
+	return slices.ContainsFunc(s.Disks, func(d Disk) bool { return d.Kept() })
+}
+
+// ID is what tells this start from others. Records of a kvmrun that knew of no Run have
+// the UUID for it.
+func (s *Spec) ID() string {
+	if s.Run == "" {
+		return s.UUID
+	}
+	return s.Run
 }
 
 // Boot is a kernel that QEMU loads by itself, or a boot loader's firmware where

@@ -62,7 +62,7 @@ func (l *Launcher) ssh(name string) (SSH, error) {
 	if s.IdentityFile, err = l.loginKey(); err != nil {
 		return SSH{}, err
 	}
-	return s, inFolderOf(dir, vm.UUID, func(d vmdir.Dir) error { return writeKnownHosts(d, &vm.Spec) })
+	return s, inFolderOf(dir, vm.Run, func(d vmdir.Dir) error { return writeKnownHosts(d, &vm.Spec) })
 }
 
 // writeKnownHosts writes the guest's host key down for ssh, if it is known.

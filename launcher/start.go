@@ -59,12 +59,16 @@ func (l *Launcher) Start(ctx context.Context, spec Spec, o StartOptions) (VM, er
 	if err := l.settleAddress(ctx, d, folder, o); err != nil {
 		return VM{}, during(op, errors.Join(err, l.unreserve(d, folder)))
 	}
-	vm, err := l.launch(ctx, supervisor, folder, &d.spec, o)
+	if err := l.keepDisks(ctx, d, folder, o); err != nil {
+		return VM{}, during(op, errors.Join(err, d.dropDisks(), l.unreserve(d, folder)))
+	}
+	vm, err := l.launch(ctx, supervisor, folder, d, o)
 	return vm, during(op, err)
 }
 
 // launch hands a VM that has its folder to a supervisor.
-func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, spec *Spec, o StartOptions) (VM, error) {
+func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmdir.New, d *draft, o StartOptions) (VM, error) {
+	spec := &d.spec
 	dir := folder.Dir
 	tidied := make(chan struct{})
 	go func() {
@@ -73,19 +77,19 @@ func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmd
 	}()
 	defer func() { <-tidied }()
 	order := Order{Mode: ModeLaunch, RunDir: l.root.Path, DataDir: l.data, Name: dir.Name, Detached: o.Detach, Again: o.again}
-	if err := supervisor.order(order, folder.Lock); err != nil {
-		return VM{}, errors.Join(err, l.end(context.WithoutCancel(ctx), dir, spec.UUID, "", StopOptions{Force: true}))
+	if err := supervisor.order(order, folder.Lock, d.handOverDisks()); err != nil {
+		return VM{}, errors.Join(err, l.end(context.WithoutCancel(ctx), dir, spec.ID(), "", StopOptions{Force: true}))
 	}
 	if !o.Detach {
 		err := supervisor.await(ctx, dir)
 		if errors.Is(err, errLost) {
-			err = l.endLost(ctx, dir, spec.UUID)
+			err = l.endLost(ctx, dir, spec.ID())
 		}
 		if err != nil {
 			return VM{}, err
 		}
 	}
-	now, err := l.lookMended(ctx, dir, spec.UUID)
+	now, err := l.lookMended(ctx, dir, spec.ID())
 	switch {
 	case !errors.Is(err, os.ErrNotExist):
 		return now.VM, err
@@ -96,10 +100,10 @@ func (l *Launcher) launch(ctx context.Context, supervisor *attendant, folder vmd
 }
 
 // endLost undoes a start whose supervisor was killed meanwhile.
-func (l *Launcher) endLost(ctx context.Context, dir vmdir.Dir, uuid string) error {
+func (l *Launcher) endLost(ctx context.Context, dir vmdir.Dir, run string) error {
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	if err := l.end(undo, dir, uuid, "", StopOptions{Force: true}); err != nil {
+	if err := l.end(undo, dir, run, "", StopOptions{Force: true}); err != nil {
 		return fail(KindInternal, "stop it", "its supervisor was killed, and not all could be undone: %w", err)
 	}
 	if err := abandoned(ctx, Report{Over: true}); err != nil {

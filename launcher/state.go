@@ -18,6 +18,8 @@ const (
 	Paused   Phase = "paused"   // QEMU is there, the guest stands still
 	Stopping Phase = "stopping" // QEMU was asked to end, or has ended
 	Failed   Phase = "failed"   // over; Reason says why; only the record is left
+	// Stopped is never written down: nothing is left of a VM but disks that are kept.
+	Stopped Phase = "stopped"
 	// Dead is never written down: it is what others see when QEMU has ended
 	// and no supervisor has been there to clean up.
 	Dead Phase = "dead"

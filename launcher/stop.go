@@ -21,9 +21,10 @@ type StopOptions struct {
 	// Force ends QEMU without asking the guest. QEMU still writes out what it
 	// has of the guest's disks.
 	Force bool
-	// UUID is that of the VM which is meant. Another that has its name by now is
-	// left alone, and counts as none. If empty, the VM is whichever has the name.
-	UUID string
+	// Only is the VM that is meant, as Start or Inspect returned it. Another that has
+	// its name by now is left alone, and counts as none, and so is the same machine that
+	// was started again. If zero, the VM is whichever has the name.
+	Only VM
 	// Note is told when a gentler way has failed. It may be nil.
 	Note func(string)
 
@@ -50,8 +51,8 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	if err := requireRoot("stop"); err != nil {
 		return err
 	}
-	if o.UUID != "" && CheckName(name) == nil {
-		if err := l.awaitHome(ctx, l.root.Dir(name), o.UUID); err != nil {
+	if o.Only.Run != "" && CheckName(name) == nil {
+		if err := l.awaitHome(ctx, l.root.Dir(name), o.Only); err != nil {
 			return err
 		}
 	}
@@ -59,17 +60,17 @@ func (l *Launcher) stop(ctx context.Context, name string, o StopOptions) error {
 	if err != nil {
 		return err
 	}
-	vm, err := l.lookMended(ctx, dir, o.UUID)
+	vm, err := l.lookMended(ctx, dir, o.Only.Run)
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSuchVM(name)
 	}
 	if err != nil {
 		return err
 	}
-	return l.end(ctx, dir, vm.UUID, "", o)
+	return l.end(ctx, dir, vm.Run, "", o)
 }
 
-// Fail ends the VM with vm's name and UUID, which did not do what was expected of
+// Fail ends the VM that is vm, which did not do what was expected of
 // it, at once. Its network is gone when Fail returns; its record and logs stay, with
 // the reason, as those of a VM that failed. One that has ended, or whose name another
 // has by now, is no error.
@@ -82,28 +83,28 @@ func (l *Launcher) fail(ctx context.Context, vm VM, reason string) error {
 		return err
 	}
 	dir := l.root.Dir(vm.Name)
-	if err := l.awaitHome(ctx, dir, vm.UUID); err != nil {
+	if err := l.awaitHome(ctx, dir, vm); err != nil {
 		return err
 	}
-	now, err := l.lookMended(ctx, dir, vm.UUID)
+	now, err := l.lookMended(ctx, dir, vm.Run)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return l.end(ctx, dir, now.UUID, reason, StopOptions{Force: true})
+	return l.end(ctx, dir, now.Run, reason, StopOptions{Force: true})
 }
 
 // maxAdoptions is how many supervisors may die on a VM before end gives up.
 const maxAdoptions = 3
 
 // end brings a VM to its end, wherever it is now and whatever others do with it
-// meanwhile: it looks, takes the next step, and looks again, until the VM with
-// this UUID is gone. With a reason, the record of a VM that failed stays.
-func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, o StopOptions) error {
+// meanwhile: it looks, takes the next step, and looks again, until this
+// start of the VM is gone. With a reason, the record of a VM that failed stays.
+func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, run, reason string, o StopOptions) error {
 	for adoptions := 0; ; {
-		vm, err := l.lookMended(ctx, dir, uuid)
+		vm, err := l.lookMended(ctx, dir, run)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
@@ -118,7 +119,7 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 			if reason != "" {
 				return nil
 			}
-			return l.removeRecord(ctx, dir, uuid)
+			return l.removeRecord(ctx, dir, run)
 		case vm.Supervised: // for a moment still
 			if err := awaitSupervisor(ctx, dir, &vm, o); err != nil {
 				return err
@@ -129,7 +130,7 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 		}
 		adoptions++
 		if vm.State == Dead || vm.State == Failed {
-			o.mark(dir, uuid, reason)
+			o.mark(dir, run, reason)
 		}
 		if err := l.adopt(ctx, dir); err != nil {
 			return err
@@ -141,12 +142,12 @@ func (l *Launcher) end(ctx context.Context, dir vmdir.Dir, uuid, reason string, 
 // that one has cleaned up.
 func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details, reason string, o StopOptions) error {
 	if vm.State == Starting && vm.PID == 0 {
-		return l.awaitQEMU(ctx, dir, vm.UUID)
+		return l.awaitQEMU(ctx, dir, vm.Run)
 	}
-	o.mark(dir, vm.UUID, reason)
+	o.mark(dir, vm.Run, reason)
 	if err := l.endQEMU(ctx, dir, vm, o); err != nil {
 		if vm.Details.QEMU.Alive() {
-			err = errors.Join(err, unmark(dir, vm.UUID))
+			err = errors.Join(err, unmark(dir, vm.Run))
 		}
 		return err
 	}
@@ -154,8 +155,8 @@ func (l *Launcher) endSupervised(ctx context.Context, dir vmdir.Dir, vm *Details
 }
 
 // awaitQEMU waits until the QEMU of a VM that is only just starting is known.
-func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir, uuid string) error {
-	err := l.watch(ctx, dir, uuid, func(vm *Details) (bool, error) {
+func (l *Launcher) awaitQEMU(ctx context.Context, dir vmdir.Dir, run string) error {
+	err := l.watch(ctx, dir, run, func(vm *Details) (bool, error) {
 		return vm != nil && (vm.PID != 0 || vm.State != Starting || !vm.Supervised), nil
 	})
 	if KindOf(err) == KindEnded {

@@ -68,7 +68,7 @@ func (l *Launcher) attend(dir vmdir.Dir) error {
 		return errors.Join(err, lock.Close())
 	}
 	defer supervisor.close()
-	return supervisor.order(l.adoption(dir), lock)
+	return supervisor.order(l.adoption(dir), lock, nil)
 }
 
 // Alone tells whether the VM should have a supervisor and has none, and which

@@ -51,8 +51,8 @@ func (l *Launcher) WaitEach(ctx context.Context, names []string, conditions []Co
 	return all, errors.Join(errs...)
 }
 
-// WaitFor returns when the VM with vm's name and UUID has met all conditions; another
-// that has its name by now means that it has ended. Without a UUID it is whichever has
+// WaitFor returns when the VM that is vm has met all conditions; another
+// that has its name by now means that it has ended. Without a Run it is whichever has
 // the name now. It fails with KindEnded if the VM ends before, with KindBoot if its
 // guest fails to boot, and with KindTimeout or KindCanceled when the context ends. If
 // the end itself is waited for, and it was not as it should be, that is an error as
@@ -65,7 +65,7 @@ func (l *Launcher) WaitFor(ctx context.Context, vm VM, conditions ...Condition) 
 
 // wait is one wait for one VM.
 type wait struct {
-	vm         VM // its name, and its UUID as soon as that is known
+	vm         VM // its name, and which it is as soon as that is known
 	conditions []*pending
 	console    console
 	boot       bootWatch
@@ -90,7 +90,7 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 	defer w.console.close()
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err = l.watchBeside(ctx, dir, w.vm.UUID, w.nudge, func(vm *Details) (bool, error) {
+	err = l.watchBeside(ctx, dir, w.vm.Run, w.nudge, func(vm *Details) (bool, error) {
 		w.attend(l, vm)
 		return w.look(asking, vm)
 	})
@@ -121,7 +121,7 @@ func (w *wait) attend(l *Launcher, vm *Details) {
 // look takes what is new about the VM, and tells whether all conditions are met.
 func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	if vm != nil {
-		w.vm.UUID = vm.UUID
+		w.vm.UUID, w.vm.Run = vm.UUID, vm.Run
 		if w.boot.isAnother(vm) {
 			listens := w.listen()
 			w.console.restart(vm.Details.Boot.Console, !listens && !w.boot.believes)

@@ -14,24 +14,24 @@ import (
 
 // watch calls met whenever something in the VM's folder may have changed, until it
 // says true or fails. It fails with KindEnded when the VM has ended, or another has
-// its name. The VM is the one with the UUID, or without one whichever has the name
-// now. met gets nil while the record cannot be read.
+// its name. The VM is the start of it that is meant, or without one whichever has the
+// name now. met gets nil while the record cannot be read.
 //
 // A fault of the record that a supervisor mends is not the VM's end: see view.look.
-func (l *Launcher) watch(ctx context.Context, dir vmdir.Dir, uuid string, met func(*Details) (bool, error)) error {
-	return l.watchBeside(ctx, dir, uuid, nil, met)
+func (l *Launcher) watch(ctx context.Context, dir vmdir.Dir, run string, met func(*Details) (bool, error)) error {
+	return l.watchBeside(ctx, dir, run, nil, met)
 }
 
 // watchBeside is watch for who has other news of the VM, too: met is also called
 // when a nudge comes.
-func (l *Launcher) watchBeside(ctx context.Context, dir vmdir.Dir, uuid string, nudge <-chan struct{},
+func (l *Launcher) watchBeside(ctx context.Context, dir vmdir.Dir, run string, nudge <-chan struct{},
 	met func(*Details) (bool, error)) error {
 	changes, stop, err := dir.Changes()
 	if err != nil {
 		return ended(dir, err)
 	}
 	defer stop()
-	v := view{l: l, dir: dir, uuid: uuid, release: func() {}}
+	v := view{l: l, dir: dir, run: run, release: func() {}}
 	v.folder, _ = os.Lstat(dir.Path)
 	defer func() { v.release() }()
 	for {
@@ -56,9 +56,9 @@ func (l *Launcher) watchBeside(ctx context.Context, dir vmdir.Dir, uuid string, 
 
 // view is what a watch knows of its VM.
 type view struct {
-	l    *Launcher
-	dir  vmdir.Dir
-	uuid string // empty until it is known
+	l   *Launcher
+	dir vmdir.Dir
+	run string // which start of the VM is meant; empty until it is known
 
 	folder     os.FileInfo // the one whose changes are told of
 	moved      bool        // it is another by now, or was away
@@ -77,10 +77,10 @@ type view struct {
 func (v *view) look() (*Details, error) {
 	now, _ := os.Lstat(v.dir.Path)
 	v.moved = v.moved || now == nil || v.folder == nil || !os.SameFile(v.folder, now)
-	vm, err := v.l.lookFor(v.dir, v.uuid)
+	vm, err := v.l.lookFor(v.dir, v.run)
 	switch {
 	case err == nil:
-		v.uuid, v.unreadable = vm.UUID, time.Time{}
+		v.run, v.unreadable = vm.Run, time.Time{}
 		v.hold(&vm)
 		return &vm, vm.over()
 	case errors.Is(err, errAnother):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
 		startCommand(a), listCommand(a), inspectCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
-		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a),
+		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a), rmCommand(a), commitCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),
 		imageCommand(a), hostCommand(a), netCommand(a), versionCommand(a),
@@ -105,6 +106,26 @@ func (a *app) say(format string, args ...any) {
 	for _, line := range harmlessLines(fmt.Sprintf(format, args...)) {
 		_, _ = fmt.Fprintln(a.err, "kvmrun: "+line)
 	}
+}
+
+// completeEnded offers the names of the VMs that do not run and of which something is
+// left.
+func (a *app) completeEnded(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	l, err := a.launcher()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	vms, err := l.List(true)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, vm := range vms {
+		if (vm.State == launcher.Stopped || vm.State == launcher.Failed) && !slices.Contains(given, vm.Name) {
+			names = append(names, vm.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeNames offers the names of the VMs there are.

@@ -17,9 +17,10 @@ func gcCommand(a *app) *cobra.Command {
 		Long: `Find what kvmrun has made and nobody holds any more, and take it back. VMs whose
 supervisor was killed get a new one. What a VM has left whose QEMU is gone as
 well is undone. Folders, leases, overlays and changed settings that belong to no
-VM go, and settings get their old values back. Records of VMs that failed stay
-(kvmrun stop NAME removes them). kvmrun start does the same by itself, but for
-trying again what could not be undone before.
+VM go, and settings get their old values back. A disk that is kept stays, unless
+no guest has run with it and nothing was written to it. Records of VMs that
+failed stay (kvmrun stop NAME removes them). kvmrun start does the same by
+itself, but for kept disks and trying again what could not be undone before.
 
 Only what kvmrun has written down is removed. A tap, proxy entry or alias that
 bears kvmrun's marks and is recorded nowhere is listed and left alone.

@@ -14,9 +14,10 @@ func imageRemoveCommand(a *app) *cobra.Command {
 		Aliases: []string{"remove"},
 		Short:   "Remove images",
 		Long: `Remove images: the names, and with the last name of a content the content. One
-that a VM needs, or that another QEMU has open, stays, with its name, and who it
-is is said; it may lose a name if it has another one. An image whose record is
-damaged can be removed, too; kvmrun image prune then takes its content.`,
+that a VM needs, or the disk that is kept of one, or that another QEMU has open,
+stays, with its name, and who it is is said; it may lose a name if it has
+another one. An image whose record is damaged can be removed, too; kvmrun image
+prune then takes its content.`,
 		Example: `  kvmrun image rm debian
   kvmrun image ls -q | xargs kvmrun image rm`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindImageInUse,

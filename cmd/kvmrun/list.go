@@ -20,7 +20,8 @@ func listCommand(a *app) *cobra.Command {
 		Long: `List the VMs that exist, in the order of their names. One that stands still
 because no space is left for a disk image is listed with the reason, and so is
 one whose guest's kernel has panicked. With -a also those that failed, with the
-reason; kvmrun stop NAME removes such a record.`,
+reason (kvmrun stop NAME removes such a record), and those that are stopped and
+whose disks are kept (kvmrun rm NAME removes them).`,
 		Example: `  kvmrun list
   kvmrun list -a
   kvmrun list -q | xargs kvmrun stop
@@ -48,7 +49,7 @@ reason; kvmrun stop NAME removes such a record.`,
 			return firstOf(a.table(vms), err)
 		},
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "list VMs that failed, too")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list VMs that failed or are stopped, too")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array of objects")
 	return c
@@ -69,7 +70,7 @@ func (a *app) table(vms []launcher.VM) error {
 	_, _ = fmt.Fprintln(w, "NAME\tSTATE\tIP\tMAC\tTAP\tPID\tUP\tIMAGE")
 	for _, vm := range vms {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			vm.Name, stateText(vm), vm.IP, vm.MAC, vm.Tap, pidText(vm), upText(vm), word(vm.Image))
+			vm.Name, stateText(vm), either(vm.IP, "-"), either(vm.MAC, "-"), either(vm.Tap, "-"), pidText(vm), upText(vm), word(vm.Image))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (a *app) table(vms []launcher.VM) error {
 // stateText marks a VM that nobody looks after at this moment. The next command
 // that does something, and another VM's supervisor, put one on it.
 func stateText(vm launcher.VM) string {
-	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead {
+	if !vm.Supervised && vm.State != launcher.Failed && vm.State != launcher.Dead && vm.State != launcher.Stopped {
 		return string(vm.State) + " (unsupervised)"
 	}
 	return string(vm.State)

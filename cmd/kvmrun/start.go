@@ -34,6 +34,7 @@ type startFlags struct {
 	disks     []string
 	format    string
 	ephemeral bool
+	diskSize  string
 	runAs     string
 	firstBoot firstBootFlags
 
@@ -51,7 +52,14 @@ func startCommand(a *app) *cobra.Command {
 		Use:   "start [IMAGE] [-- QEMU-ARGS...]",
 		Short: "Start a VM from a disk image or a kernel",
 		Long: `Start a VM and return when QEMU runs and the network stands, printing the VM's
-name and address. The image itself is written to, unless --ephemeral is given.
+name and address.
+
+IMAGE is a file, or the name of an image in the store (kvmrun image ls): a word
+without a slash is that unless there is such a file here. A file itself is
+written to. An image in the store never is: the VM gets a thin overlay of its
+own, which is kept when it ends. The next VM of that name goes on with it, until
+kvmrun rm NAME removes it; without --name a VM never takes up a kept disk. With
+--ephemeral whatever the guest writes is thrown away. The same goes for --disk.
 
 The guest's address is the next free one of --subnet, or --ip. If it lies in a
 network that the uplink is connected to, the guest becomes a neighbour of every
@@ -70,6 +78,7 @@ failed stays, with its logs, until the name is used again or it is stopped.`,
 		Example: `  kvmrun start disk.qcow2
   kvmrun start disk.qcow2 --name web --ip 10.254.254.80 --memory 2G --cpus 2
   kvmrun start disk.qcow2 --ephemeral --wait net --json
+  kvmrun start debian --name web --disk-size 20G
   kvmrun start --kernel vmlinuz --initrd initrd --append console=ttyS0 --foreground
   kvmrun start disk.qcow2 --dry-run > by-hand.sh
   kvmrun start disk.qcow2 -- -device virtio-balloon-pci`,
@@ -131,6 +140,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringArrayVar(&f.disks, "disk", nil, "a further disk image (repeatable)")
 	flags.StringVar(&f.format, "format", "", "format of the images, if it cannot be told: qcow2|raw")
 	flags.BoolVar(&f.ephemeral, "ephemeral", false, "throw the guest's writes away")
+	flags.StringVar(&f.diskSize, "disk-size", "", "size of the disk that begins with IMAGE, if it is to have more (of an overlay alone; a number alone: MiB)")
 	flags.BoolVar(&s.AllowBacking, "allow-backing", false, "follow an image's backing file out of the image's folder")
 	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
 	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
@@ -171,6 +181,17 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 		s.Disks = append(s.Disks, launcher.Disk{Path: path, Format: images.Format(f.format), Ephemeral: f.ephemeral})
 	}
 	var err error
+	if f.diskSize != "" {
+		if len(given) == 0 {
+			return usage(c, errors.New("--disk-size goes with an image"))
+		}
+		if s.Disks[0].Size, err = launcher.ParseSize(f.diskSize); err != nil {
+			return fmt.Errorf("--disk-size: %w", err)
+		}
+		if s.Disks[0].Size == 0 {
+			return usage(c, fmt.Errorf("--disk-size %s is no disk", f.diskSize))
+		}
+	}
 	if s.Memory, err = launcher.ParseSize(f.memory); err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
@@ -276,7 +297,7 @@ func (a *app) start(ctx context.Context, f *startFlags) error {
 
 // endNow ends a VM whatever becomes of the command's own context.
 func (a *app) endNow(l *launcher.Launcher, vm launcher.VM) error {
-	err := l.Stop(context.Background(), vm.Name, launcher.StopOptions{UUID: vm.UUID, Force: true, Note: a.note})
+	err := l.Stop(context.Background(), vm.Name, launcher.StopOptions{Only: vm, Force: true, Note: a.note})
 	if launcher.KindOf(err) == launcher.KindNotFound {
 		return nil // by itself
 	}
@@ -318,7 +339,7 @@ func (a *app) printStarted(l *launcher.Launcher, vm launcher.VM, f *startFlags) 
 		_, err := fmt.Fprintf(a.out, "%s %s\n", vm.Name, vm.IP)
 		return err
 	}
-	if now, err := l.Inspect(vm.Name); err == nil && now.UUID == vm.UUID {
+	if now, err := l.Inspect(vm.Name); err == nil && now.Run == vm.Run {
 		vm = now.VM
 	}
 	return a.print(vm)
@@ -346,7 +367,7 @@ func (a *app) askToEnd(l *launcher.Launcher, vm launcher.VM) error {
 	again, release := interrupts()
 	defer release()
 	a.say("stopping %s; Ctrl-C again ends it at once", vm.Name)
-	err := l.Stop(again, vm.Name, launcher.StopOptions{UUID: vm.UUID, Note: a.note})
+	err := l.Stop(again, vm.Name, launcher.StopOptions{Only: vm, Note: a.note})
 	if again.Err() != nil {
 		return a.endNow(l, vm)
 	}

@@ -29,6 +29,8 @@ type Request struct {
 	Format images.Format
 	// AllowBacking is as in images.Options.
 	AllowBacking bool
+	// Base is as in images.Options.
+	Base string
 	// Replace lets a name that has another content lead to this one.
 	Replace bool
 	// Progress is told what is done and how far it is, in bytes. It may be nil.
@@ -95,7 +97,7 @@ func (s *Store) attempt(ctx context.Context, r Request, reuse bool) (i Image, al
 // open opens the source, and what lies beneath it.
 func (r *Request) open() (*images.Chain, error) {
 	chain, err := images.Open(r.Path, images.Options{
-		Format: r.Format, ReadOnly: true, AllowBacking: r.AllowBacking && r.From == "", Foreign: true,
+		Format: r.Format, ReadOnly: true, AllowBacking: r.AllowBacking && r.From == "", Base: r.Base, Foreign: true,
 	})
 	if err != nil {
 		if r.From != "" && errors.Is(err, images.ErrBacking) {

@@ -19,13 +19,17 @@ const (
 	lockTime     = 60 * time.Second
 )
 
+// LockFile is the file whose lock (flock(2)) is held where names, blobs and their users
+// change together.
+func (s *Store) LockFile() string { return filepath.Join(s.dir, "lock") }
+
 // lock takes the store's lock, which is held for milliseconds, and only where
 // names, blobs and their users change together. The caller unlocks by closing what
 // it returns.
 func (s *Store) lock(ctx context.Context) (*os.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockTime, ErrBusy)
 	defer cancel()
-	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(s.LockFile(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

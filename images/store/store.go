@@ -201,6 +201,10 @@ func (s *Store) Path(name string) (string, error) {
 	return path, nil
 }
 
+// Blob is the file with a content, whether there is one or not. It may be opened, and
+// never be written to.
+func (s *Store) Blob(d Digest) string { return s.blob(d) }
+
 // Hold calls use with an image that is not removed meanwhile. It is for who makes
 // a lasting use known, one that Options.Uses will list from then on.
 func (s *Store) Hold(ctx context.Context, name string, use func(Image) error) error {

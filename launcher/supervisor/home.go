@@ -128,7 +128,7 @@ func (s *supervisor) comeHome() error {
 // of which only the lock was removed.
 func (s *supervisor) reclaim() bool {
 	var spec launcher.Spec
-	if s.dir.Read(vmdir.SpecFile, &spec) != nil || spec.UUID != s.spec.UUID {
+	if s.dir.Read(vmdir.SpecFile, &spec) != nil || spec.ID() != s.spec.ID() {
 		return false
 	}
 	lock, err := s.dir.Supervise()

@@ -44,6 +44,7 @@ func (s *supervisor) launch(ctx context.Context) error {
 	if phase == launcher.Paused {
 		s.diagnose()
 	}
+	s.disksRan()
 	s.state.Started = time.Now().UTC()
 	data := map[string]any{"pid": s.state.QEMU.PID, "ip": s.spec.Network.IP}
 	if s.restart {

@@ -24,6 +24,9 @@ func (s *supervisor) prepare(ctx context.Context, h *handover) (qemu.Config, err
 		}
 		config.Disks[i].Layers = layers
 	}
+	if err := s.shareDisks(h); err != nil {
+		return config, err
+	}
 	if err := s.openSeed(&config, h); err != nil {
 		return config, err
 	}
@@ -56,11 +59,13 @@ func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, er
 	if err != nil {
 		return nil, err
 	}
+	err = growDisk(disk, chain)
 	if disk.Ephemeral {
-		if err := s.cover(chain); err != nil {
-			_ = chain.Close()
-			return nil, err
-		}
+		err = s.cover(chain, disk.Size)
+	}
+	if err != nil {
+		_ = chain.Close()
+		return nil, err
 	}
 	layers := make([]qemu.Layer, len(chain.Layers))
 	for i, l := range chain.Layers {
@@ -72,11 +77,11 @@ func (s *supervisor) openDisk(disk launcher.Disk, h *handover) ([]qemu.Layer, er
 	return layers, nil
 }
 
-func (s *supervisor) cover(chain *images.Chain) error {
+func (s *supervisor) cover(chain *images.Chain, size int64) error {
 	dir := launcher.OverlayDir(s.data)
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
-		err = chain.Cover(dir, 0)
+		err = chain.Cover(dir, size)
 	}
 	if err != nil {
 		return &launcher.Error{Kind: launcher.KindStorage, Err: err, Advice: "choose another by --data-dir"}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/launcher"
+	"kvmrun/launcher/disks"
 )
 
 // starter is whoever started this supervisor and waits for it.
@@ -35,31 +36,44 @@ var errNoLock = errors.New("order without a lock")
 // maxOrder bounds an order, in bytes: two paths and a name.
 const maxOrder = 64 << 10
 
-// order waits for the order and the lock that comes with it. It fails with
-// io.EOF if the starter needs no supervisor after all.
-func (s *starter) order() (o launcher.Order, lock *os.File, err error) {
+// order is what a supervisor is told, with the locks that come with it.
+type order struct {
+	launcher.Order
+	lock  *os.File // that makes the VM supervised
+	disks *os.File // of what is kept of its disks; nil if nothing is, or QEMU has it already
+}
+
+// order waits for the order. It fails with io.EOF if the starter needs no supervisor
+// after all.
+func (s *starter) order() (o order, err error) {
 	text := make([]byte, maxOrder)
-	rights := make([]byte, unix.CmsgSpace(4))
+	rights := make([]byte, unix.CmsgSpace(2*4))
 	n, rn, _, _, err := s.conn.ReadMsgUnix(text, rights)
 	if err != nil {
-		return o, nil, err
+		return o, err
 	}
 	if n == 0 {
-		return o, nil, io.EOF
+		return o, io.EOF
 	}
-	if err := json.Unmarshal(text[:n], &o); err != nil {
-		return o, nil, fmt.Errorf("order: %w", err)
+	if err := json.Unmarshal(text[:n], &o.Order); err != nil {
+		return o, fmt.Errorf("order: %w", err)
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:rn])
 	if err != nil || len(messages) != 1 {
-		return o, nil, errors.Join(errNoLock, err)
+		return o, errors.Join(errNoLock, err)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return o, nil, errors.Join(errNoLock, err)
+	if err != nil || len(fds) == 0 {
+		return o, errors.Join(errNoLock, err)
 	}
-	unix.CloseOnExec(fds[0])
-	return o, os.NewFile(uintptr(fds[0]), "lock"), nil
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+	}
+	o.lock = os.NewFile(uintptr(fds[0]), "lock")
+	if len(fds) > 1 {
+		o.disks = os.NewFile(uintptr(fds[1]), disks.At(o.DataDir).Folder(o.Name))
+	}
+	return o, nil
 }
 
 // errGivenUp says that the starter closed its side before the VM ran.

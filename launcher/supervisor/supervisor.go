@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/launcher"
+	"kvmrun/launcher/disks"
 	"kvmrun/launcher/vmdir"
 	"kvmrun/netplumb"
 	"kvmrun/qmp"
@@ -36,7 +37,8 @@ type supervisor struct {
 	spec    launcher.Spec
 	state   launcher.State
 	starter *starter
-	restart bool // the VM was stopped to be started again
+	disks   *disks.Folder // with the lock of what is kept of the VM's disks, until QEMU alone has it
+	restart bool          // the VM was stopped to be started again
 	journal *vmdir.Journal
 	host    *netplumb.Host
 	records netplumb.Records // of the network's journal, should that vanish
@@ -78,14 +80,14 @@ func Run(socket *os.File) error {
 	if err != nil {
 		return err
 	}
-	order, lock, err := starter.order()
+	order, err := starter.order()
 	if errors.Is(err, io.EOF) {
 		return nil // there was nothing to do after all
 	}
 	if err != nil {
 		return err
 	}
-	s, err := open(order, lock, starter)
+	s, err := open(order, starter)
 	if err != nil {
 		starter.report(err, nil, true)
 		return err
@@ -178,13 +180,13 @@ func (s *supervisor) lookAfter() error {
 }
 
 // open reads the VM's folder.
-func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error) {
+func open(o order, starter *starter) (*supervisor, error) {
 	root, err := vmdir.At(o.RunDir)
 	if err != nil {
 		return nil, err
 	}
 	s := &supervisor{
-		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: lock, starter: starter, restart: o.Again,
+		data: o.DataDir, root: root, dir: root.Dir(o.Name), lock: o.lock, starter: starter, restart: o.Again,
 		tasks: make(chan func(), 16), arrives: make(chan connection, 1), guard: newGuard(),
 		unserve: func() {}, seek: func() {}, unkeep: func() {},
 	}
@@ -198,6 +200,9 @@ func open(o launcher.Order, lock *os.File, starter *starter) (*supervisor, error
 		return nil, err
 	}
 	s.written = stampsOf(s.dir)
+	if err := s.inheritDisks(o.disks); err != nil {
+		return nil, err
+	}
 	if s.journal, err = s.dir.OpenJournal(); err != nil {
 		return nil, err
 	}
@@ -226,6 +231,7 @@ func (s *supervisor) close() {
 	_ = s.journal.Close()
 	_ = s.host.Close()
 	_ = s.lock.Close()
+	s.settle(s.closeDisks())
 }
 
 // event writes one of kvmrun's own events. A full run directory must not end
