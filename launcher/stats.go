@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"kvmrun/launcher/process"
@@ -40,7 +41,7 @@ func (l *Launcher) Stats(ctx context.Context, names []string, o StatsOptions) ([
 			return nil, during("stats", err)
 		}
 	}
-	vms, errs := l.lookAtAll(names, all)
+	vms, errs := l.lookAtAll(once(names), all)
 	traffic, failed := l.traffic(vms)
 	found := make([]*stats.VM, len(vms))
 	eachOf(len(vms), statsAtOnce, func(i int) {
@@ -62,6 +63,16 @@ func (l *Launcher) Stats(ctx context.Context, names []string, o StatsOptions) ([
 		}
 	}
 	return known, errors.Join(errs...)
+}
+
+// once leaves out what is there a second time.
+func once(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
 }
 
 // lookAtAll is look for several VMs; nil is one that is not there, or not wanted.

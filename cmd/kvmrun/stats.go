@@ -38,7 +38,8 @@ started: of those named, or of all that have not failed.
   CPU         processor time of QEMU's, the guest's in it; with --watch percent
               of one processor
   MEMORY      QEMU's proportional share (PSS) of the host's memory
-  OF          the memory that the guest was given
+  OF          the memory that the guest has been given, less what a memory
+              balloon takes back
   GUEST USES  what the guest itself says that it uses; only of a machine with a
               memory balloon, whose driver in the guest tells
   READ, WRITTEN    by the guest, all disks together

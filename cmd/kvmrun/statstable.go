@@ -36,7 +36,7 @@ func statsTable(vms []stats.VM, rates bool) []byte {
 			used = bytesText(bytes)
 		}
 		row([]string{
-			vm.Name, statsState(vm), flow.cpu, memoryText(vm.QEMU), bytesText(uint64(max(vm.Memory, 0))), used,
+			vm.Name, statsState(vm), flow.cpu, memoryText(vm.QEMU), givenText(vm), used,
 			flow.read, flow.written, flow.received, flow.sent, supervisorText(vm.Supervisor, flow.supervisor),
 		})
 	}
@@ -95,6 +95,14 @@ func statsState(vm stats.VM) string {
 		return vm.State + " (unsupervised)"
 	}
 	return vm.State
+}
+
+// givenText is the memory that the guest has by now.
+func givenText(vm stats.VM) string {
+	if vm.Balloon != nil {
+		return bytesText(*vm.Balloon)
+	}
+	return sizeText(vm.Memory)
 }
 
 func memoryText(p *stats.Process) string {

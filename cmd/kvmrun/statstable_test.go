@@ -11,6 +11,7 @@ import (
 
 func TestStatsTable(t *testing.T) {
 	total, available, percent, many := uint64(96<<20), uint64(16<<20), 99.96, 1536.
+	balloon := uint64(100 << 20)
 	full := stats.VM{
 		Name: "web", State: "running", Memory: 128 << 20,
 		QEMU:       &stats.Process{CPU: 3661.4, Memory: &stats.Memory{PSS: 200 << 20}},
@@ -19,7 +20,7 @@ func TestStatsTable(t *testing.T) {
 		Disks:      []stats.Disk{{ReadBytes: 1024, WrittenBytes: 1}, {ReadBytes: 512}},
 		Network:    &stats.Network{ReceivedBytes: 5 << 20, SentBytes: 0},
 		Rates:      &stats.Rates{CPU: &percent, Read: &many, Received: &many},
-		Supervised: true,
+		Supervised: true, Balloon: &balloon,
 	}
 	busy := stats.VM{Name: "db", State: "paused", Memory: 1 << 30, QEMU: &stats.Process{CPU: 1},
 		Unknown: []stats.Unknown{{Part: stats.PartMonitor, Error: "no reply\x1b[2J"}}}
@@ -29,14 +30,14 @@ func TestStatsTable(t *testing.T) {
 		want  string
 	}{
 		"so far": {false, `NAME STATE CPU MEMORY OF GUEST USES READ WRITTEN RECEIVED SENT SUPERVISOR
-web running 1h1m1s 200 MiB 128 MiB 80 MiB 1.5 KiB 1 B 5.0 MiB 0 B 0.05s, 8.0 MiB
+web running 1h1m1s 200 MiB 100 MiB 80 MiB 1.5 KiB 1 B 5.0 MiB 0 B 0.05s, 8.0 MiB
 db paused (unsupervised) 1.00s - 1.0 GiB - - - - - -
 old dead - - 0 B - - - - - -
 
 db: disks and the guest's memory are unknown: no reply\x1b[2J
 `},
 		"rates": {true, `NAME STATE CPU MEMORY OF GUEST USES READ/s WRITTEN/s RECEIVED/s SENT/s SUPERVISOR
-web running 100.0% 200 MiB 128 MiB 80 MiB 1.5 KiB - 1.5 KiB - -, 8.0 MiB
+web running 100.0% 200 MiB 100 MiB 80 MiB 1.5 KiB - 1.5 KiB - -, 8.0 MiB
 db paused (unsupervised) - - 1.0 GiB - - - - - -
 old dead - - 0 B - - - - - -
 

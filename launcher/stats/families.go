@@ -13,6 +13,11 @@ var families = []family{
 	}},
 	{"kvmrun_vm_cpus", gauge, "Virtual processors.", func(vm VM, add add) { add(float64(vm.CPUs)) }},
 	{"kvmrun_vm_memory_configured_bytes", gauge, "Memory that the guest was given at its start.", func(vm VM, add add) { add(float64(vm.Memory)) }},
+	{"kvmrun_vm_memory_balloon_bytes", gauge, "Memory that the machine's balloon leaves the guest.", func(vm VM, add add) {
+		if vm.Balloon != nil {
+			add(float64(*vm.Balloon))
+		}
+	}},
 
 	{"kvmrun_vm_cpu_seconds_total", counter, "Processor time that QEMU has used, the guest's in it.", cpuOf(qemuOf)},
 	{"kvmrun_vm_memory_pss_bytes", gauge, "QEMU's proportional share of the host's memory.", memoryOf(qemuOf, (*Memory).pss)},
@@ -55,10 +60,9 @@ var families = []family{
 
 // monitorUp has no sample of a VM whose QEMU does not run.
 func monitorUp(vm VM, add add) {
-	if vm.QEMU == nil {
-		return
+	if vm.QEMU != nil {
+		add(float64(btoi(vm.Disks != nil)))
 	}
-	add(float64(btoi(vm.Disks != nil)))
 }
 
 func qemuOf(vm VM) *Process       { return vm.QEMU }

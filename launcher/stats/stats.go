@@ -19,6 +19,9 @@ type VM struct {
 	CPUs       int       `json:"cpus"`         // virtual processors
 	Memory     int64     `json:"memory_bytes"` // what the guest was given at its start
 
+	// Balloon is what the machine's memory balloon leaves the guest of Memory; nil without one.
+	Balloon *uint64 `json:"balloon_bytes,omitempty"`
+
 	QEMU       *Process     `json:"qemu,omitempty"`       // nil if it does not run
 	Supervisor *Process     `json:"supervisor,omitempty"` // nil if there is none
 	Guest      *GuestMemory `json:"guest_memory,omitempty"`
