@@ -12,7 +12,8 @@ import (
 // each interval, with the rates since the look before. A VM that goes is left out from
 // then on; without names, one that comes is taken in.
 //
-// It returns nil when ctx ends, and when none is left of those that are named. A name
+// It returns nil when ctx ends, and when none of those that are named has been there for
+// goneFor. A name
 // that is nobody's from the beginning is an error of KindNotFound, and nothing is shown.
 // show gets what could not be read of others, too; its error ends the watch.
 func (l *Launcher) WatchStats(ctx context.Context, names []string, interval time.Duration, o StatsOptions, show func([]stats.VM, error) error) error {
@@ -22,6 +23,7 @@ func (l *Launcher) WatchStats(ctx context.Context, names []string, interval time
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	seen := time.Now()
 	for before := map[string]stats.VM{}; ; {
 		before = addRates(vms, before)
 		if err := show(vms, err); err != nil {
@@ -36,14 +38,20 @@ func (l *Launcher) WatchStats(ctx context.Context, names []string, interval time
 		if ctx.Err() != nil {
 			return nil
 		}
-		if len(names) > 0 {
-			err = withoutGone(err)
-			if len(vms) == 0 && err == nil {
-				return nil
-			}
+		if len(names) == 0 {
+			continue
+		}
+		if err = withoutGone(err); len(vms) > 0 || err != nil {
+			seen = time.Now()
+		}
+		if time.Since(seen) > goneFor {
+			return nil
 		}
 	}
 }
+
+// goneFor is how long a VM is not there that is gone, and not just being restarted.
+const goneFor = 2 * time.Second
 
 // addRates adds to each VM what it did since it was looked at before, and returns what
 // is to be compared with next.

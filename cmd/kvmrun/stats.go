@@ -50,7 +50,7 @@ With --watch READ to SENT are for each second. What is not known is shown as -.
 Disks and the guest's view are asked of QEMU's monitor, which serves one client
 at a time; if it is occupied for longer than --timeout, the rest is shown, and
 why below. Ctrl-C is how a watch ends; that of VMs that are named also ends when
-none of them is left.`,
+none of them has been there for two seconds.`,
 		Example: `  kvmrun stats
   kvmrun stats web --watch
   kvmrun stats --watch --interval 10s --json >> stats.jsonl

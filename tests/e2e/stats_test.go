@@ -190,7 +190,7 @@ func TestStatsOfWhatCannotBeSeen(t *testing.T) {
 		t.Errorf("without a VM: %s", out)
 	}
 	watch := h.Host.Start(t, "kvmrun", "stats", "--watch", "--interval", "200ms")
-	v := h.start(t, frozen(t, "--name", "web")...)
+	h.start(t, frozen(t, "--name", "web")...)
 	watch.Stdout.WaitFor(t, `\nweb +\w+ `, patience)
 	if f := h.stats(t, "web"); f.Disks == nil || f.Guest != nil || len(f.Unknown) > 0 {
 		t.Errorf("without disks and balloon: %+v", f)
@@ -220,6 +220,10 @@ func TestStatsOfWhatCannotBeSeen(t *testing.T) {
 	}
 	h.fails(t, 2, "stats", "--prometheus", "--json")
 
+	named := h.Host.Start(t, "kvmrun", "stats", "web", "--watch", "--interval", "200ms")
+	named.Stdout.WaitFor(t, `\nweb +\w+ `, patience)
+	h.must(t, "restart", "--force", "web")
+
 	h.kill(t, "KILL", h.inspect(t, "web").Details.Supervisor.PID)
 	lab.Eventually(t, patience, func() error { // it holds its lock to its very end
 		if f := h.stats(t, "web"); f.Supervised || f.Supervisor != nil || f.QEMU == nil || f.Disks == nil {
@@ -227,9 +231,8 @@ func TestStatsOfWhatCannotBeSeen(t *testing.T) {
 		}
 		return nil
 	})
-	named := h.Host.Start(t, "kvmrun", "stats", "web", "--watch", "--interval", "200ms")
 	named.Stdout.WaitFor(t, `\nweb +\w+ \(unsupervised\)`, patience)
-	h.kill(t, "KILL", v.PID)
+	h.kill(t, "KILL", h.inspect(t, "web").PID)
 	h.awaitState(t, "web", "dead")
 	if f := h.stats(t, "web"); f.State != "dead" || f.QEMU != nil || f.Disks != nil || f.Network != nil || len(f.Unknown) > 0 {
 		t.Errorf("dead: %+v", f)
