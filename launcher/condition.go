@@ -26,6 +26,7 @@ var (
 	WaitNet     = Condition{text: "net"}     // the guest answers at its address
 	WaitSSH     = serving("ssh", sshPort, sshGreeting)
 	WaitExit    = Condition{text: "exit"} // the VM has ended
+	WaitAgent   = Condition{text: "agent", begins: agentThere, ask: askAgent}
 )
 
 // Conditions with a parameter begin so.
@@ -34,8 +35,8 @@ const (
 	portPrefix    = "port:"
 )
 
-// ParseCondition reads none, running, net, ssh, exit, port:N or console:REGEX, where
-// N is a TCP port of the guest's and REGEX is in the syntax of Go's package regexp
+// ParseCondition reads none, running, net, ssh, agent, exit, port:N or console:REGEX,
+// where N is a TCP port of the guest's and REGEX is in the syntax of Go's package regexp
 // and is matched against the console's lines.
 func ParseCondition(text string) (Condition, error) {
 	if pattern, ok := strings.CutPrefix(text, consolePrefix); ok {
@@ -52,12 +53,12 @@ func ParseCondition(text string) (Condition, error) {
 		}
 		return serving(text, uint16(port), ""), nil
 	}
-	for _, c := range []Condition{WaitNone, WaitRunning, WaitNet, WaitSSH, WaitExit} {
+	for _, c := range []Condition{WaitNone, WaitRunning, WaitNet, WaitSSH, WaitAgent, WaitExit} {
 		if c.text == text {
 			return c, nil
 		}
 	}
-	return Condition{}, fail(KindUsage, "choose one of running, net, ssh, port:N, console:REGEX, exit", "there is no condition %.40q", text)
+	return Condition{}, fail(KindUsage, "choose one of running, net, ssh, agent, port:N, console:REGEX, exit", "there is no condition %.40q", text)
 }
 
 // ParseConditions reads several, each as ParseCondition does. none goes with no other.

@@ -37,6 +37,7 @@ const (
 	KindEnded      Kind = "ended"      // the VM ended before the condition was met
 	KindBoot       Kind = "boot"       // the guest failed to boot, or its kernel panicked
 	KindFetch      Kind = "fetch"      // a download failed, or a file is not what its checksum says
+	KindGuest      Kind = "guest"      // nobody in the guest can be talked to, or it refuses
 	KindCanceled   Kind = "canceled"   // the caller gave up, as by Ctrl-C
 )
 

@@ -166,8 +166,16 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks)
 	c.Monitors[0].Path = w.folder + "/qmp.sock"
 	c.Console.Socket.Path = w.folder + "/console.sock"
 	c.Console.Log = qemu.Source(w.folder + "/console.log")
+	c.Agent = w.agent(s)
 	c.Sets = w.sets
 	return c
+}
+
+// agent makes the pipes to the guest agent's port.
+func (w *scriptWriter) agent(s *Spec) qemu.Source {
+	pipes := w.folder + "/agent"
+	fmt.Fprintf(w, "mkfifo -m 0600 %s.in %s.out && chown %d:%d %s.in %s.out\n", pipes, pipes, s.RunAs.UID, s.RunAs.GID, pipes, pipes)
+	return qemu.Source(pipes)
 }
 
 func (w *scriptWriter) layers(own *scriptDisks, disk Disk, chain *images.Chain, n int) []qemu.Layer {

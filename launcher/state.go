@@ -43,6 +43,7 @@ type State struct {
 	Created     time.Time      `json:"created"`
 	Started     time.Time      `json:"started,omitzero"`   // QEMU ran
 	Reachable   time.Time      `json:"reachable,omitzero"` // the guest first answered at its address in this boot
+	Agent       time.Time      `json:"agent,omitzero"`     // since when the guest's agent has had its port open; zero if it has not
 	Boot        PresentBoot    `json:"boot,omitzero"`
 	Conflict    *Conflict      `json:"conflict,omitempty"` // nil while nobody else claims its address
 	Supervisor  process.ID     `json:"supervisor,omitzero"`

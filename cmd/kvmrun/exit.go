@@ -39,6 +39,7 @@ var exitStatuses = []exitStatus{
 	{17, kindUnreachable, "the VM cannot be reached"},
 	{18, launcher.KindBoot, "the guest failed to boot, or its kernel panicked"},
 	{19, launcher.KindFetch, "a download failed, or a file is not what its checksum says"},
+	{20, launcher.KindGuest, "nobody in the guest can be talked to: no agent, no SSH"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 
@@ -65,6 +66,10 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return 0
 	}
+	var passed *passedOn
+	if errors.As(err, &passed) {
+		return passed.status
+	}
 	kind := launcher.KindOf(err)
 	if errors.As(err, &news) {
 		kind = news.kind
@@ -75,6 +80,10 @@ func (a *app) exit(err error) int {
 			}
 		}
 		a.say("%v", err)
+	}
+	var mine ownFailure
+	if errors.As(err, &mine) {
+		return mine.status()
 	}
 	for _, s := range exitStatuses {
 		if s.kind == kind {
@@ -114,6 +123,9 @@ func either(text, otherwise string) string {
 
 // describeStatuses is the table for one command; the root command has all.
 func describeStatuses(c *cobra.Command) string {
+	if c.Annotations[passesOn] != "" {
+		return describeOwn()
+	}
 	listed, some := c.Annotations[statusesOf]
 	kinds := append(strings.Fields(listed), string(launcher.KindInternal), string(launcher.KindUsage), string(kindOutput))
 	var b strings.Builder

@@ -20,8 +20,13 @@ func main() {
 
 // run is main with the arguments and the exit status in the open.
 func run(ctx context.Context, args []string) int {
-	app := newApp()
-	root := app.command()
+	return newApp().run(ctx, args)
+}
+
+// run runs a command line and returns its exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
 	root.SetArgs(args)
-	return app.exit(root.ExecuteContext(ctx))
+	command, err := root.ExecuteContextC(ctx)
+	return a.exit(own(command, err))
 }

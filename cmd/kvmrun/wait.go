@@ -26,6 +26,7 @@ Conditions:
   running        QEMU runs, the network stands
   net            the guest has answered at its address
   ssh            an SSH server has greeted at port 22 of the guest
+  agent          the guest's QEMU agent has answered
   port:N         a server at TCP port N of the guest can be connected to
   console:REGEX  the console has said what the expression describes, at any time
                  since the VM was started or reset (syntax: Go's regexp)
@@ -81,11 +82,11 @@ QEMU's pvpanic device.`,
 }
 
 // conditionChoices are what can be waited for, in short.
-const conditionChoices = "running|net|ssh|port:N|console:REGEX|exit"
+const conditionChoices = "running|net|ssh|agent|port:N|console:REGEX|exit"
 
 // completeConditions offers conditions, those of the command's own first.
 func completeConditions(c *cobra.Command, flag string, own ...string) {
-	values := append(own, "running", "net", "ssh", "port:", "console:", "exit")
+	values := append(own, "running", "net", "ssh", "agent", "port:", "console:", "exit")
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 

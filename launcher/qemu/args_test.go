@@ -29,6 +29,7 @@ func full(machine string) Config {
 		},
 		Console:  Console{Socket: Socket{ID: "console0", FD: 7}, Log: "/dev/fdset/3"},
 		Monitors: []Socket{{ID: "qmp-supervisor", FD: 5}, {ID: "qmp-user", FD: 6}},
+		Agent:    "/proc/self/fd/10/port",
 		Sets:     []FDSet{{3, 1}, {4, 2}, {9, 3}},
 	}
 }
@@ -36,7 +37,7 @@ func full(machine string) Config {
 // bare is a machine without a disk or a card.
 func bare(machine string) Config {
 	c := full(machine)
-	c.Disks, c.NIC, c.Monitors, c.Sets = nil, NIC{}, nil, nil
+	c.Disks, c.NIC, c.Monitors, c.Sets, c.Agent = nil, NIC{}, nil, nil, ""
 	return c
 }
 

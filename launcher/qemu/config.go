@@ -47,6 +47,9 @@ type Config struct {
 	NIC      NIC
 	Console  Console
 	Monitors []Socket
+	// Agent is the path of two pipes to the guest's agent, without their endings .in
+	// and .out; "" for no port.
+	Agent Source
 
 	// Sets are the descriptors that Sources of the form /dev/fdset/N stand
 	// for (`-add-fd`; docs of QEMU: qemu-options.hx).

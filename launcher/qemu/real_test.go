@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -58,6 +59,12 @@ func tryQEMU(t *testing.T, binary string, c Config) {
 	c.NIC, c.Sets = NIC{}, nil
 	c.Monitors = []Socket{{ID: "qmp-supervisor", FD: 3}}
 	c.Console = Console{Socket: Socket{ID: "console0", Path: filepath.Join(dir, "a,b")}, Log: Source(filepath.Join(dir, "c,d"))}
+	c.Agent = Source(filepath.Join(dir, "e,f"))
+	for _, end := range []string{".in", ".out"} {
+		if err := syscall.Mkfifo(string(c.Agent)+end, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.Extra = []string{"-S"}
 	args := c.Args()
 	var said strings.Builder

@@ -92,8 +92,8 @@ func (s *supervisor) end(failure error) error {
 	if failure == nil {
 		return launcher.Release(s.root, &s.spec)
 	}
-	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket} {
-		_ = os.Remove(s.dir.File(socket))
+	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket, vmdir.AgentFolder} {
+		_ = os.RemoveAll(s.dir.File(socket))
 	}
 	if undone == nil {
 		undone = launcher.ReleaseLeases(s.root, &s.spec)

@@ -24,11 +24,16 @@ func (s *supervisor) makeUp() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 		defer cancel()
 		status, err := queryStatus(ctx, client)
+		open := false
+		if err == nil {
+			open, err = queryAgentPort(ctx, client)
+		}
 		s.post(context.Background(), func() {
 			s.makingUp = false
 			s.catchUp()
 			if err == nil && s.turns == turns {
 				s.missed = missed
+				s.agentHas(open, time.Now())
 				s.standsOrGoes(phaseOf(status))
 			}
 			s.makeUp()

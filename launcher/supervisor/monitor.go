@@ -16,6 +16,7 @@ type connection struct {
 	client *qmp.Client
 	events *qmp.Subscription
 	phase  launcher.Phase
+	agent  bool // the guest's agent has its port open
 }
 
 // maxUnread is how many events may wait while the supervisor does something
@@ -35,11 +36,15 @@ func greet(ctx context.Context, dir vmdir.Dir) (connection, error) {
 	// First the events, then the state: what changes in between is told.
 	events := client.Subscribe(maxUnread)
 	status, err := queryStatus(ctx, client)
+	open := false
+	if err == nil {
+		open, err = queryAgentPort(ctx, client)
+	}
 	if err != nil {
 		_ = client.Close()
 		return connection{}, err
 	}
-	return connection{client, events, phaseOf(status)}, nil
+	return connection{client, events, phaseOf(status), open}, nil
 }
 
 // Values of QEMU's RunState (QEMU's qapi/run-state.json).
@@ -74,6 +79,7 @@ func (s *supervisor) use(c connection) {
 // what its guest does.
 func (s *supervisor) arrive(c connection) {
 	s.use(c)
+	s.agentHas(c.agent, time.Now())
 	s.standsOrGoes(c.phase)
 }
 

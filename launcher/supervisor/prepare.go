@@ -36,6 +36,9 @@ func (s *supervisor) prepare(ctx context.Context, h *handover) (qemu.Config, err
 	if err := s.openSockets(&config, h); err != nil {
 		return config, err
 	}
+	if err := s.openAgentPort(&config, h); err != nil {
+		return config, err
+	}
 	if err := s.plan(); err != nil {
 		return config, err
 	}

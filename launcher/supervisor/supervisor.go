@@ -64,7 +64,7 @@ type supervisor struct {
 	guard   guard
 
 	shutdown bool   // QEMU has said that it shuts down
-	turns    uint64 // how often it has said that the guest stops or goes on
+	turns    uint64 // how often it has said that the guest or its agent stops or goes on
 	missed   uint64 // events of QEMU's that were lost and made up for
 	makingUp bool
 }

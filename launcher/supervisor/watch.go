@@ -111,6 +111,9 @@ func (s *supervisor) note(e qmp.Event) {
 		s.bootAgain()
 	case "GUEST_PANICKED":
 		s.panicked(when)
+	case "VSERPORT_CHANGE":
+		s.turns++
+		s.agentTurned(e, when)
 	case "SHUTDOWN":
 		// QEMU takes a while yet to give up its tap, and closing packet
 		// sockets takes as long: side by side they take it once.

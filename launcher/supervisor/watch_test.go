@@ -59,7 +59,7 @@ func TestJudge(t *testing.T) {
 func TestAnswerThatIsOutOfDate(t *testing.T) {
 	s := newTestSupervisor(t)
 	s.state.Phase = launcher.Running
-	s.monitor = standIn(t, running, running, "paused", "paused")
+	s.monitor = standIn(t, running, running, "paused", "paused", "not asked for")
 	s.events = s.monitor.Subscribe(1)
 	if _, err := queryStatus(t.Context(), s.monitor); err != nil {
 		t.Fatal(err)
@@ -112,6 +112,10 @@ func answer(conn io.ReadWriter, answers []string) {
 		}
 		if requests.Decode(&r) != nil {
 			return
+		}
+		if r.Execute == "query-chardev" {
+			_, _ = fmt.Fprint(conn, reply(r.ID, `[]`))
+			continue
 		}
 		if r.Execute != "query-status" {
 			_, _ = fmt.Fprint(conn, reply(r.ID, `{}`))

@@ -64,6 +64,7 @@ undo+=('ip address delete 10.254.254.1/32 dev eth0')
 # the files that QEMU gets as open descriptors
 exec 20<>'/srv/it'\''s a disk.qcow2'
 exec 21</srv/base.qcow2
+mkfifo -m 0600 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out && chown 1890000001:1890000001 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out
 
 # QEMU, as a user of its own without any privilege
 undo+=('kill $(jobs -p) 2>/dev/null; wait')
@@ -99,6 +100,9 @@ setpriv \
     -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:0a:fe:fe:02,romfile= \
     -object rng-builtin,id=rng0 \
     -device virtio-rng-pci,rng=rng0 \
+    -device virtio-serial-pci,id=ports0 \
+    -chardev pipe,id=agent0,path=/run/kvmrun-by-hand-web/agent \
+    -device virtserialport,bus=ports0.0,id=agent0,chardev=agent0,name=org.qemu.guest_agent.0 \
     -action panic=none \
     -device pvpanic <&0 &
 wait $!

@@ -66,6 +66,7 @@ qemu-img create -q -f qcow2 /run/kvmrun-by-hand-web/overlay0.qcow2 8388608
 exec 20<>/run/kvmrun-by-hand-web/overlay0.qcow2
 rm /run/kvmrun-by-hand-web/overlay0.qcow2
 exec 21</srv/web.qcow2
+mkfifo -m 0600 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out && chown 1890000001:1890000001 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out
 
 # QEMU, as a user of its own without any privilege
 undo+=('kill $(jobs -p) 2>/dev/null; wait')
@@ -101,6 +102,9 @@ setpriv \
     -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:0a:fe:fe:02,romfile= \
     -object rng-builtin,id=rng0 \
     -device virtio-rng-pci,rng=rng0 \
+    -device virtio-serial-pci,id=ports0 \
+    -chardev pipe,id=agent0,path=/run/kvmrun-by-hand-web/agent \
+    -device virtserialport,bus=ports0.0,id=agent0,chardev=agent0,name=org.qemu.guest_agent.0 \
     -action panic=none \
     -device pvpanic <&0 &
 wait $!

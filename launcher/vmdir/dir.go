@@ -27,6 +27,7 @@ const (
 	ConsoleSocket = "console.sock"    // the serial port
 	MonitorSocket = "qmp.sock"        // QMP for the user and the commands
 	OwnSocket     = "supervisor.sock" // QMP for the supervisor alone
+	AgentFolder   = "agent"           // the pipes to the guest agent's port
 	lockFile      = "lock"
 	stopFile      = "stop-asked"
 )

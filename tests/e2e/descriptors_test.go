@@ -34,6 +34,9 @@ func TestQEMUReachesOnlyWhatItWasHanded(t *testing.T) {
 		"socket supervisor.sock",
 		"socket qmp.sock",
 		"socket console.sock",
+		"read " + dir + "agent",
+		"read and write " + dir + "agent/port.in",
+		"read and write " + dir + "agent/port.out",
 	}
 	open := h.openFiles(t, v.PID)
 	for _, file := range handed {

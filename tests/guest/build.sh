@@ -9,7 +9,8 @@
 #                           drivers for QEMU's emulated cards (e1000, rtl8139
 #                           and more), which the other's cloud kernel lacks
 #   build.sh OUT ssh        OUT/ssh-initrd, the first one's initrd with an SSH
-#                           server, which takes its keys from the seed disk
+#                           server, which takes its keys from the seed disk,
+#                           and QEMU's guest agent
 #
 # The console is ttyS0. "guest: ready" on it says that init is done, "guest:
 # lease eth0 ADDRESS/LENGTH …" that an address was taken by DHCP; a shell
@@ -21,6 +22,7 @@
 #   guest.nodhcp                               no address
 #   guest.poweroff                             power off once ready
 #   guest.panic                                panic once ready
+#   guest.noagent                              no guest agent, where there is one
 #
 # A second run finds its work done. Runs at the same time wait for each other.
 set -eu
@@ -50,7 +52,7 @@ esac
 # In dependency order when resolved; virtio_pci first makes the rest appear.
 modules="virtio_pci virtio_mmio virtio_net $drivers virtio_blk virtio_rng button evdev"
 # Those that lie in /modules for whoever needs them, after those that they need.
-spare='isofs virtio_balloon'
+spare='isofs virtio_balloon virtio_console'
 
 # The command line of the disk. Emulated CPUs need no mitigations, and a
 # console log is to be worth reading, so it is not quiet.
@@ -88,7 +90,7 @@ main() {
 # inputs prints what the result depends on; the kernel's version is not in it,
 # so that a second run needs no network. `make clean` brings a new kernel.
 inputs() {
-	cat "$here/build.sh" "$here/init" "$here/lease" "$here/powerbutton" "$here/ssh-server" /bin/busybox |
+	cat "$here/build.sh" "$here/init" "$here/lease" "$here/powerbutton" "$here/ssh-server" "$here/agent" /bin/busybox |
 		sha256sum
 }
 
@@ -179,7 +181,10 @@ make_initrd() {
 	(cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
 }
 
-ssh_packages() { echo dropbear-bin libtomcrypt1 libtommath1 libgmp10 libcrypt1 zlib1g libc6; }
+ssh_packages() {
+	echo dropbear-bin libtomcrypt1 libtommath1 libgmp10 libcrypt1 zlib1g libc6 \
+		qemu-guest-agent libglib2.0-0 libnuma1 libudev1 liburing2 libpcre2-8-0
+}
 
 # make_ssh_initrd puts an archive behind the initrd, which the kernel unpacks too.
 make_ssh_initrd() {
@@ -191,11 +196,11 @@ make_ssh_initrd() {
 		download ssh_packages
 		for package in ./*.deb; do dpkg -x "$package" root; done
 	)
-	for program in usr/sbin/dropbear usr/bin/dropbearconvert; do
+	for program in usr/sbin/dropbear usr/bin/dropbearconvert usr/sbin/qemu-ga; do
 		install -m 755 "$work/root/$program" "$tree/bin"
 	done
 	libraries=$work/root/usr/lib/x86_64-linux-gnu:$work/root/lib/x86_64-linux-gnu
-	LD_LIBRARY_PATH=$libraries ldd "$tree/bin/dropbear" "$tree/bin/dropbearconvert" |
+	LD_LIBRARY_PATH=$libraries ldd "$tree/bin/dropbear" "$tree/bin/dropbearconvert" "$tree/bin/qemu-ga" |
 		grep -o '/[^ ]*' | grep -v ':$' | sort -u | while read -r library; do
 		place=$tree/lib/x86_64-linux-gnu
 		case $library in */ld-linux*) place=$tree/lib64 ;; esac
@@ -203,6 +208,7 @@ make_ssh_initrd() {
 		cp -L "$library" "$place"
 	done
 	install -m 755 "$here/ssh-server" "$tree/etc/ssh-server"
+	install -m 755 "$here/agent" "$tree/etc/agent"
 	(cat "$out/initrd" && cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
 }
 
