@@ -13,6 +13,7 @@ import (
 
 	"kvmrun/images"
 	"kvmrun/images/seed"
+	"kvmrun/launcher/firmware"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
 )
@@ -68,6 +69,14 @@ func TestScripts(t *testing.T) {
 			s.Disks, s.Boot = nil, Boot{Kernel: "/boot/vmlinuz", Initrd: "/boot/initrd", Append: "console=ttyS0 $(reboot) 'x'"}
 			s.Network.Uplink = ""
 		}, nil, nil, nil},
+		"uefi": {func(s *Spec) {
+			s.UEFI = &UEFI{Secure: true, UEFI: firmware.UEFI{SMM: true,
+				Code: firmware.File{Path: "/usr/share/code.fd", Format: "raw"}, Template: firmware.File{Path: "/usr/share/vars.qcow2", Format: "qcow2"}}}
+		}, []*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil, nil},
+		"uefi-vars": {func(s *Spec) {
+			file := firmware.File{Path: "/usr/share/firmware.fd", Format: "raw"}
+			s.UEFI = &UEFI{Variables: "/srv/web vars.fd", UEFI: firmware.UEFI{Code: file, Template: file}}
+		}, []*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := completed()

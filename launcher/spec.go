@@ -29,6 +29,7 @@ type Spec struct {
 	Disks        []Disk `json:"disks,omitempty"`
 	AllowBacking bool   `json:"allow_backing,omitempty"`
 	Boot         Boot   `json:"boot,omitzero"`
+	UEFI         *UEFI  `json:"uefi,omitempty"` // nil for the machine's BIOS
 	// FirstBoot makes a seed disk for the guest's cloud-init; nil for none.
 	FirstBoot *FirstBoot `json:"first_boot,omitempty"`
 

@@ -94,8 +94,10 @@ func (s *Spec) check() error {
 	if err := s.checkHardware(); err != nil {
 		return err
 	}
-	if err := s.checkFirstBoot(); err != nil {
-		return err
+	for _, part := range []func() error{s.checkUEFI, s.checkFirstBoot} {
+		if err := part(); err != nil {
+			return err
+		}
 	}
 	return s.checkBoot()
 }

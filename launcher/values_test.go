@@ -60,6 +60,9 @@ func TestCheckRefusesWhatCannotBeMeant(t *testing.T) {
 		"nothing to boot":     {func(s *Spec) { s.Disks = nil }, "nothing to boot"},
 		"initrd alone":        {func(s *Spec) { s.Boot.Initrd = "/initrd" }, "--kernel"},
 		"append alone":        {func(s *Spec) { s.Boot.Append = "quiet" }, "--kernel"},
+		"UEFI on microvm":     {func(s *Spec) { s.Machine, s.Memory, s.UEFI = qemu.MicroVM, minUEFIMemory, &UEFI{} }, "microvm"},
+		"Secure Boot on pc":   {func(s *Spec) { s.Machine, s.Memory, s.UEFI = qemu.PC, minUEFIMemory, &UEFI{Secure: true} }, "q35"},
+		"UEFI in 255 MiB":     {func(s *Spec) { s.Memory, s.UEFI = minUEFIMemory-Mebi, &UEFI{} }, "256M"},
 		"format":              {func(s *Spec) { s.Disks[0].Format = "vmdk" }, "--format"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,6 +84,7 @@ func TestCheckTakesTheBounds(t *testing.T) {
 		"greatest MTU":    func(s *Spec) { s.Network.MTU = 65521 },
 		"a kernel alone":  func(s *Spec) { s.Disks, s.Boot.Kernel = nil, "/vmlinuz" },
 		"QEMU's own flag": func(s *Spec) { s.Disks, s.Extra = nil, []string{"-cdrom", "x"} },
+		"UEFI":            func(s *Spec) { s.Memory, s.UEFI = minUEFIMemory, &UEFI{} },
 		"microvm":         func(s *Spec) { s.Machine = qemu.MicroVM },
 	} {
 		s := sound()

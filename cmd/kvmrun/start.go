@@ -37,6 +37,7 @@ type startFlags struct {
 	diskSize  string
 	runAs     string
 	firstBoot firstBootFlags
+	devices   deviceFlags
 
 	wait       []string
 	waits      []launcher.Condition // wait, read
@@ -145,6 +146,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringVar(&s.QEMU, "qemu", fromEnv("KVMRUN_QEMU", "qemu-system-x86_64"), "QEMU's program (KVMRUN_QEMU)")
 	flags.StringVar(&f.runAs, "run-as", "", "UID[:GID] for QEMU (default: a pair of the VM's own)")
 	flags.StringVar(&s.HostName, "hostname", "", "what the guest is told that it is called (default: the VM's name)")
+	f.devices.register(c)
 	f.firstBoot.register(c)
 	flags.StringArrayVar(&f.wait, "wait", []string{launcher.WaitRunning.String()}, "return when (repeatable; see kvmrun wait): none|"+conditionChoices)
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long to wait")
@@ -214,6 +216,9 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	s.Network.Form = qemu.NetForm(f.netForm)
 	s.Network.DHCP = launcher.DHCP(f.dhcp)
 	if s.FirstBoot, err = f.firstBoot.complete(c); err != nil {
+		return err
+	}
+	if err = f.devices.complete(c, s); err != nil {
 		return err
 	}
 	if f.runAs != "" {

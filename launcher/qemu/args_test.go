@@ -49,7 +49,9 @@ func TestWholeVectors(t *testing.T) {
 	kernel := full(MicroVM)
 	kernel.Disks = nil
 	kernel.Boot = Boot{Kernel: "/proc/self/fd/3", Initrd: "/proc/self/fd/4", Append: "console=ttyS0 quiet"}
-	for name, c := range map[string]Config{"q35": full(Q35), "pc-e1000": classic, "microvm": full(MicroVM), "microvm-kernel": kernel} {
+	uefi := full(Q35)
+	uefi.UEFI = &UEFI{Code: Layer{Source: "/dev/fdset/4", Format: "raw", ReadOnly: true}, Variables: Layer{Source: "/dev/fdset/5", Format: "qcow2"}, SMM: true}
+	for name, c := range map[string]Config{"uefi-secure": uefi, "q35": full(Q35), "pc-e1000": classic, "microvm": full(MicroVM), "microvm-kernel": kernel} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", name+".args")
 			got := strings.Join(c.Args(), "\n") + "\n"
@@ -109,6 +111,9 @@ func TestComponents(t *testing.T) {
 		{"entropy", func(*Config) {}, "-object", []string{"rng-builtin,id=rng0"}},
 		{"old virtio-mmio is off", func(c *Config) { c.Machine = MicroVM }, "-global", []string{"virtio-mmio.force-legacy=false"}},
 		{"a firmware", func(c *Config) { c.Boot.Firmware = "/usr/share/seabios/b" }, "-bios", []string{"/usr/share/seabios/b"}},
+		{"flash memories", func(c *Config) { c.UEFI = &UEFI{} }, "-machine",
+			[]string{"q35,graphics=off,dump-guest-core=off,vmport=off,pflash0=uefi-code,pflash1=uefi-vars"}},
+		{"variables that SMM does not guard", func(c *Config) { c.UEFI = &UEFI{} }, "-global", nil},
 		{"microvm's bus", func(c *Config) { c.Machine = MicroVM }, "-device", []string{"virtio-rng-device,rng=rng0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -44,6 +44,7 @@ type Config struct {
 
 	Disks    []Disk
 	Boot     Boot
+	UEFI     *UEFI // nil for the machine's BIOS
 	NIC      NIC
 	Console  Console
 	Monitors []Socket

@@ -10,14 +10,21 @@ import (
 func (c Config) disks() []string {
 	var args []string
 	for i, d := range c.Disks {
-		for n := len(d.Layers) - 1; n >= 0; n-- {
-			args = append(args, "-blockdev", d.fileNode(n), "-blockdev", d.formatNode(n))
-		}
+		args = append(args, d.nodes()...)
 		device := c.virtio("blk") + ",id=" + d.ID + "-dev,drive=" + d.ID
 		if c.Boot.Kernel == "" && !d.Data {
 			device += fmt.Sprintf(",bootindex=%d", i+1)
 		}
 		args = append(args, "-device", device)
+	}
+	return args
+}
+
+// nodes are the disk's block nodes, the lowest layer's first.
+func (d Disk) nodes() []string {
+	var args []string
+	for n := len(d.Layers) - 1; n >= 0; n-- {
+		args = append(args, "-blockdev", d.fileNode(n), "-blockdev", d.formatNode(n))
 	}
 	return args
 }

@@ -154,6 +154,13 @@ func (s *supervisor) explainLock() error {
 		}
 		_ = chain.Close()
 	}
+	if u := s.spec.UEFI; u != nil && u.Variables != "" {
+		f, err := launcher.OpenVariables(u)
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+	}
 	return &launcher.Error{Kind: launcher.KindImageInUse, Err: errors.New("another QEMU had an image when this one started"),
 		Advice: "try again"}
 }

@@ -33,6 +33,9 @@ func (s *supervisor) prepare(ctx context.Context, h *handover) (qemu.Config, err
 	if err := s.openBoot(&config, h); err != nil {
 		return config, err
 	}
+	if err := s.openFirmware(&config, h); err != nil {
+		return config, err
+	}
 	if err := s.openSockets(&config, h); err != nil {
 		return config, err
 	}

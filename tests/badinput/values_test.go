@@ -92,6 +92,7 @@ func TestHardware(t *testing.T) {
 		"--user-data":  {"", "/nowhere", "/etc/hostname", "/run", "/dev/zero", "/run/img/list.yaml", "/run/img/large.yaml"},
 		"--meta-data":  {"", "/nowhere", "/run/img/list.yaml", "/run/img/large.yaml"},
 		"--cloud-init": {"yes", "On", ""},
+		"--firmware":   {"efi", "UEFI", "", "uefi,x"},
 		"--wait":       {"ready", "", "console:", "console:(", "Running", "running,net", "port:0", "port:65536", "port:http"},
 		"--timeout":    {"0", "-1s", "soon", "", "5"},
 	} {
@@ -104,7 +105,15 @@ func TestHardware(t *testing.T) {
 	h.remember(t)
 	h.refuse(t, refusal{"KVM without KVM", []string{"start", disk, "--accel", "kvm"}, exitHost, []string{"KVM", "--accel"}})
 	h.refuseStart(t, []refusal{
+		{"variables without UEFI", []string{disk, "--firmware-vars", "/run/img/vars"}, exitUsage, []string{"--firmware uefi"}},
+		{"UEFI in microvm", []string{disk, "--machine", "microvm", "--firmware", "uefi"}, exitUsage, []string{"microvm", "q35"}},
+		{"UEFI in little memory", []string{disk, "--memory", "128M", "--firmware", "uefi"}, exitUsage, []string{"--memory 128M", "256M"}},
+		{"variables of another size", []string{disk, "--memory", "256M", "--firmware", "uefi", "--firmware-vars", "/run/img/list.yaml"}, exitImage, []string{"/run/img/list.yaml"}},
+		{"variables in no folder", []string{disk, "--memory", "256M", "--firmware", "uefi", "--firmware-vars", "/run/nowhere/vars"}, exitImage, []string{"/run/nowhere/vars", "folder"}},
 		{"e1000 in microvm", []string{disk, "--machine", "microvm", "--model", "e1000"}, exitUsage, []string{"microvm", "e1000"}},
 		{"classic form in microvm", []string{disk, "--machine", "microvm", "--net-form", "net"}, exitUsage, []string{"microvm", "--net-form netdev"}},
 	})
+	h.MustRun(t, "sh", "-ec", "mount -t tmpfs tmpfs /usr/share/qemu/firmware")
+	h.remember(t)
+	h.refuseStart(t, []refusal{{"UEFI that is not here", []string{disk, "--memory", "256M", "--firmware", "uefi"}, exitHost, []string{"apt install ovmf"}}})
 }

@@ -4,7 +4,7 @@
 # OUT; root is not needed.
 #
 #   build.sh OUT            OUT/vmlinuz, OUT/initrd and OUT/disk.qcow2, a
-#                           BIOS-bootable disk with the two on it
+#                           disk with the two on it that BIOS and UEFI boot
 #   build.sh OUT generic    OUT/generic-vmlinuz and OUT/generic-initrd, with
 #                           drivers for QEMU's emulated cards (e1000, rtl8139
 #                           and more), which the other's cloud kernel lacks
@@ -52,7 +52,7 @@ esac
 # In dependency order when resolved; virtio_pci first makes the rest appear.
 modules="virtio_pci virtio_mmio virtio_net $drivers virtio_blk virtio_rng button evdev"
 # Those that lie in /modules for whoever needs them, after those that they need.
-spare='isofs virtio_balloon virtio_console'
+spare='isofs virtio_balloon virtio_console efivarfs virtiofs'
 
 # The command line of the disk. Emulated CPUs need no mitigations, and a
 # console log is to be worth reading, so it is not quiet.
@@ -212,7 +212,11 @@ make_ssh_initrd() {
 	(cat "$out/initrd" && cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
 }
 
-# make_disk makes a FAT file system that syslinux boots, without partitions.
+# What a UEFI boots: systemd-boot.
+boot_loader_package() { echo systemd-boot-efi; }
+
+# make_disk makes a FAT file system that syslinux and systemd-boot boot, without
+# partitions.
 make_disk() {
 	kib=$(du -k --apparent-size -c "$work/vmlinuz" "$work/initrd" | tail -n 1 | cut -f 1)
 	cat >"$work/syslinux.cfg" <<-END
@@ -225,9 +229,27 @@ make_disk() {
 		INITRD /initrd
 		APPEND $cmdline
 	END
+	printf 'timeout 0\n' >"$work/loader.conf"
+	cat >"$work/guest.conf" <<-END
+		title guest
+		linux /vmlinuz
+		initrd /initrd
+		options $cmdline
+	END
+	mkdir "$work/loader-root"
+	(
+		cd "$work"
+		download boot_loader_package
+		dpkg -x ./*.deb loader-root
+		rm ./*.deb
+	)
 	/sbin/mkfs.vfat -n GUEST -C "$work/disk.raw" $((kib + 2048)) >/dev/null
 	syslinux --install "$work/disk.raw"
 	mcopy -i "$work/disk.raw" "$work/vmlinuz" "$work/initrd" "$work/syslinux.cfg" ::
+	mmd -i "$work/disk.raw" ::EFI ::EFI/BOOT ::loader ::loader/entries
+	mcopy -i "$work/disk.raw" "$work/loader-root/usr/lib/systemd/boot/efi/systemd-bootx64.efi" ::EFI/BOOT/BOOTX64.EFI
+	mcopy -i "$work/disk.raw" "$work/loader.conf" ::loader
+	mcopy -i "$work/disk.raw" "$work/guest.conf" ::loader/entries
 	qemu-img convert -f raw -O qcow2 "$work/disk.raw" "$work/disk.qcow2"
 }
 

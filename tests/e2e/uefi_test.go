@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kvmrun/tests/lab"
+)
+
+// variable is one of a UEFI's, as Linux's efivarfs calls it.
+const variable = "/tmp/efi/Kvmrun-6f0d5b6e-4f0e-4c1c-9f0b-7a6a5e0c1d2e"
+
+// mountVariables shows a guest its firmware's variables.
+const mountVariables = "insmod /modules/efivarfs.ko; mkdir -p /tmp/efi; mount -t efivarfs none /tmp/efi; "
+
+// TestUEFI boots a disk by UEFI, from files that QEMU gets as descriptors. What the
+// guest tells its firmware to keep is there when it starts again.
+func TestUEFI(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	disk := lab.Guest(t).CopyDisk(t)
+	variables := filepath.Join(t.TempDir(), "vars, kept.fd")
+	args := []string{disk, "--name", "web", "--memory", "256M", "--firmware", "uefi", "--firmware-vars", variables}
+	v := h.startNet(t, args...)
+	// The first four bytes are attributes: kept, and to be seen by boot loader and system.
+	v.guestHas(t, mountVariables+`printf '\7\0\0\0hello' >`+variable+"; echo $?", "0\n")
+	h.fails(t, 8, startArgs(lab.BlankDisk(t, "raw"), "--format", "raw", "--memory", "256M", "--firmware", "uefi", "--firmware-vars", variables)...)
+	if command := strings.Join(h.inspect(t, "web").Command, " "); strings.Contains(command, variables) || strings.Contains(command, "OVMF") {
+		t.Errorf("QEMU is told a path: %s", command)
+	}
+	h.must(t, "stop", "--force", "web")
+
+	v = h.startNet(t, args...)
+	v.guestHas(t, mountVariables+"tail -c +5 "+variable, "hello")
+	h.must(t, "stop", "--force", "web")
+
+	// Without a file the variables are as the firmware brought them.
+	r := h.run(t, startArgs(lab.BlankDisk(t, "raw"), "--format", "raw", "--memory", "256M", "--firmware", "uefi-secure", "--name", "db", "--wait", "console:BdsDxe: ")...)
+	if r.ExitCode != 0 {
+		t.Errorf("Secure Boot's firmware does not speak: %s", r)
+	}
+	if command := strings.Join(h.inspect(t, "db").Command, " "); !strings.Contains(command, "smm=on") || !strings.Contains(command, "property=secure,value=on") {
+		t.Errorf("SMM does not guard the variables: %s", command)
+	}
+	h.must(t, "stop", "--force", "db")
+	h.isAsBefore(t)
+}
