@@ -85,9 +85,14 @@ func (l *Launcher) PruneImages(ctx context.Context, dryRun bool) ([]store.Litter
 // imageFailed says what was attempted when err happened.
 func imageFailed(op string, err error) error {
 	if errors.Is(err, store.ErrBusy) {
-		err = fail(KindTimeout, "if a kvmrun was stopped by a signal, let it go on or end it", "%w", err)
+		err = storeBusy(err)
 	}
 	return during(op, err)
+}
+
+// storeBusy says what to do about a store whose lock is not to be had.
+func storeBusy(err error) error {
+	return fail(KindTimeout, "if a kvmrun was stopped by a signal, let it go on or end it", "%w", err)
 }
 
 // imageUses lists which images are needed: by the disks of VMs, with what lies beneath

@@ -152,8 +152,8 @@ func lockDisks(ctx context.Context, vm string, take func(context.Context, string
 	limited, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
 	f, err := take(limited, vm)
-	if ctx.Err() != nil && err != nil {
-		return nil, ctx.Err()
+	if err != nil && ctx.Err() != nil {
+		return nil, abandoned(ctx, Report{})
 	}
 	return f, disksFailed(vm, err)
 }
@@ -267,8 +267,13 @@ func (l *Launcher) makeDisk(ctx context.Context, d *draft, number int) error {
 		size = max(disk.Size, image.VirtualSize)
 		return storageFailed(d.disks.Add(d.spec.UUID, disks.Disk{Number: number, Image: disk.Image, Digest: disk.Digest}))
 	})
-	if err == nil {
-		err = storageFailed(d.disks.Create(number, disk.Base, size))
+	switch {
+	case err == nil:
+		return storageFailed(d.disks.Create(number, disk.Base, size))
+	case ctx.Err() != nil:
+		return abandoned(ctx, Report{})
+	case errors.Is(err, store.ErrBusy):
+		return storeBusy(err)
 	}
 	return err
 }
@@ -278,6 +283,9 @@ func storageFailed(err error) error {
 	var e *Error
 	if err == nil || errors.As(err, &e) {
 		return err
+	}
+	if errors.Is(err, images.ErrSize) {
+		return &Error{Kind: KindUsage, Err: err}
 	}
 	return &Error{Kind: KindStorage, Err: err, Advice: "free some space, or choose another data directory by --data-dir"}
 }

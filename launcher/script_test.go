@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			[]*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", true)}}}, nil, nil},
 		"kept": {func(s *Spec) {
 			base := "/var/lib/kvmrun/images/blobs/0f.qcow2"
-			s.Disks[0] = Disk{Path: "/var/lib/kvmrun/disks/web/disk0.qcow2", Image: "debian", Base: base}
+			s.Disks[0] = Disk{Path: "/var/lib/kvmrun/disks/web/disk0.qcow2", Image: "debian", Base: base, Size: 16 << 20}
 			s.Disks = append(s.Disks, Disk{Path: "/var/lib/kvmrun/disks/web/disk1.qcow2", Image: "debian", Base: base, Size: 1 << 30})
 		}, []*images.Chain{
 			{Layers: []images.Layer{disk("/var/lib/kvmrun/disks/web/disk0.qcow2", false), disk("/var/lib/kvmrun/images/blobs/0f.qcow2", true)}},

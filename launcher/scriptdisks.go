@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -90,10 +91,30 @@ func (w *scriptWriter) overlay(p *scriptDisks, disk Disk, chain *images.Chain, n
 	path := quote(disk.Path)
 	if !p.fresh[n] {
 		if disk.Size > chain.VirtualSize() {
-			fmt.Fprintf(w, "qemu-img resize -q -f qcow2 %s %d\n", path, disk.Size)
+			fmt.Fprintf(w, "qemu-img resize -q %s %d\n", quote(explicit(disk, len(chain.Layers) > 1)), disk.Size)
 		}
 		return nil
 	}
 	fmt.Fprintf(w, "qemu-img create -q -f qcow2 -b %s -F qcow2 %s %d\n", quote(disk.Base), path, max(disk.Size, chain.VirtualSize()))
 	return []qemu.Layer{{Source: w.source("<>", disk.Path), Format: string(images.QCOW2)}}
+}
+
+// explicit names a kept disk and what lies beneath it for qemu-img, which shall not open
+// what the disk's header names: a guest that broke out of QEMU may have written it.
+func explicit(disk Disk, backed bool) string {
+	type node struct {
+		Driver  string `json:"driver"`
+		File    any    `json:"file"`
+		Backing *node  `json:"backing,omitempty"`
+	}
+	file := func(path string) any { return map[string]string{"driver": "file", "filename": path} }
+	all := node{"qcow2", file(disk.Path), nil}
+	if backed {
+		all.Backing = &node{"qcow2", file(disk.Base), nil}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return "json:" + string(text)
 }

@@ -129,7 +129,7 @@ func (r Root) Lock(ctx context.Context, vm string) (*Folder, error) {
 // Make is Lock that makes the folder if there is none.
 func (r Root) Make(ctx context.Context, vm string) (*Folder, error) {
 	for {
-		if err := os.MkdirAll(r.path, 0o700); err != nil {
+		if err := r.make(); err != nil {
 			return nil, err
 		}
 		err := os.Mkdir(r.Folder(vm), 0o700)
@@ -144,6 +144,17 @@ func (r Root) Make(ctx context.Context, vm string) (*Folder, error) {
 			return f, err
 		}
 	}
+}
+
+// make makes the folder of all disks, which is on the host's disk then.
+func (r Root) make() error {
+	if _, err := os.Stat(r.path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(r.path, 0o700); err != nil {
+		return err
+	}
+	return sync(filepath.Dir(r.path))
 }
 
 // try takes the lock, or fails with ErrBusy.

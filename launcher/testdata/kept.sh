@@ -83,6 +83,7 @@ flock -n 20
 ) 9>>/var/lib/kvmrun/images/lock
 
 # the files that QEMU gets as open descriptors
+qemu-img resize -q 'json:{"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/kvmrun/disks/web/disk0.qcow2"},"backing":{"driver":"qcow2","file":{"driver":"file","filename":"/var/lib/kvmrun/images/blobs/0f.qcow2"}}}' 16777216
 exec 21<>/var/lib/kvmrun/disks/web/disk0.qcow2
 exec 22</var/lib/kvmrun/images/blobs/0f.qcow2
 qemu-img create -q -f qcow2 -b /var/lib/kvmrun/images/blobs/0f.qcow2 -F qcow2 /var/lib/kvmrun/disks/web/disk1.qcow2 1073741824
