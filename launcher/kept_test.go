@@ -13,7 +13,9 @@ import (
 )
 
 // digestOf is a digest that a letter stands for.
-func digestOf(letter string) store.Digest { return store.Digest("sha256:" + strings.Repeat(letter, 64)) }
+func digestOf(letter string) store.Digest {
+	return store.Digest("sha256:" + strings.Repeat(letter, 64))
+}
 
 func TestKeptDisksAndTheirVM(t *testing.T) {
 	stored := func(image, letter string) Disk { return Disk{Image: image, Digest: digestOf(letter)} }
