@@ -50,6 +50,7 @@ type Files struct {
 	Monitor       string `json:"monitor"` // QMP; serves one client at a time
 	Console       string `json:"console"` // the serial port's socket
 	ConsoleLog    string `json:"console_log"`
+	VNC           string `json:"vnc,omitempty"` // the screen's socket; empty if there is none
 	Events        string `json:"events"`
 	QEMULog       string `json:"qemu_log"`
 	SupervisorLog string `json:"supervisor_log"`
@@ -168,13 +169,16 @@ func (l *Launcher) look(d vmdir.Dir) (Details, error) {
 	}
 	command := state.Command
 	state.Command = nil // it need not be printed twice
+	files := Files{
+		Monitor: d.File(vmdir.MonitorSocket), Console: d.File(vmdir.ConsoleSocket),
+		ConsoleLog: d.File(vmdir.ConsoleLog), Events: d.File(vmdir.EventsFile),
+		QEMULog: d.File(vmdir.QEMULog), SupervisorLog: d.File(vmdir.SupervisorLog),
+	}
+	if spec.Screen {
+		files.VNC = d.File(vmdir.ScreenSocket)
+	}
 	return Details{
-		VM: v, Command: command, Spec: spec, Details: state, Dir: d.Path,
-		Files: Files{
-			Monitor: d.File(vmdir.MonitorSocket), Console: d.File(vmdir.ConsoleSocket),
-			ConsoleLog: d.File(vmdir.ConsoleLog), Events: d.File(vmdir.EventsFile),
-			QEMULog: d.File(vmdir.QEMULog), SupervisorLog: d.File(vmdir.SupervisorLog),
-		},
+		VM: v, Command: command, Spec: spec, Details: state, Dir: d.Path, Files: files,
 	}, nil
 }
 

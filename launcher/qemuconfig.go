@@ -22,6 +22,9 @@ func (s *Spec) QEMUConfig() qemu.Config {
 		Monitors: []qemu.Socket{{ID: "qmp-supervisor"}, {ID: "qmp-user"}},
 		Extra:    s.Extra,
 	}
+	if s.Screen {
+		c.Screen = new(qemu.Screen)
+	}
 	for i := range s.Disks {
 		c.Disks = append(c.Disks, qemu.Disk{ID: fmt.Sprintf("disk%d", i)})
 	}

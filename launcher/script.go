@@ -167,6 +167,9 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks)
 	c.Monitors[0].Path = w.folder + "/qmp.sock"
 	c.Console.Socket.Path = w.folder + "/console.sock"
 	c.Console.Log = qemu.Source(w.folder + "/console.log")
+	if c.Screen != nil {
+		c.Screen.VNC = w.folder + "/vnc.sock"
+	}
 	c.Agent = w.agent(s)
 	c.Sets = w.sets
 	return c

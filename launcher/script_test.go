@@ -75,6 +75,7 @@ func TestScripts(t *testing.T) {
 		}, []*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil, nil},
 		"uefi-vars": {func(s *Spec) {
 			file := firmware.File{Path: "/usr/share/firmware.fd", Format: "raw"}
+			s.Screen = true
 			s.UEFI = &UEFI{Variables: "/srv/web vars.fd", UEFI: firmware.UEFI{Code: file, Template: file}}
 		}, []*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil, nil},
 	} {

@@ -40,6 +40,8 @@ type Spec struct {
 	Memory  int64  `json:"memory"` // bytes
 
 	Network Network `json:"network"`
+	// Screen is a graphics card, whose picture is shown by VNC on a socket of the VM's.
+	Screen bool `json:"screen,omitempty"`
 
 	QEMU  string      `json:"qemu"` // the program
 	RunAs Credentials `json:"run_as"`

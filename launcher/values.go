@@ -109,6 +109,8 @@ func (s *Spec) checkHardware() error {
 		return fail(KindUsage, "see qemu-system-x86_64 -nic model=help", "--model %q is not a card's name", n.Model)
 	case s.Machine == qemu.MicroVM && !qemu.IsVirtio(n.Model):
 		return fail(KindUsage, "use --machine q35, or a virtio card", "microvm has no PCI for a card of model %s", n.Model)
+	case s.Machine == qemu.MicroVM && s.Screen:
+		return fail(KindUsage, "use --machine q35, or leave --vnc out", "microvm has no place for a screen")
 	case s.Machine == qemu.MicroVM && n.Form == qemu.FormNet:
 		return fail(KindUsage, "use --net-form netdev", "microvm cannot take its card in the classic form")
 	case s.CPUs < 1 || s.CPUs > maxCPUs:

@@ -63,6 +63,7 @@ func TestCheckRefusesWhatCannotBeMeant(t *testing.T) {
 		"UEFI on microvm":     {func(s *Spec) { s.Machine, s.Memory, s.UEFI = qemu.MicroVM, minUEFIMemory, &UEFI{} }, "microvm"},
 		"Secure Boot on pc":   {func(s *Spec) { s.Machine, s.Memory, s.UEFI = qemu.PC, minUEFIMemory, &UEFI{Secure: true} }, "q35"},
 		"UEFI in 255 MiB":     {func(s *Spec) { s.Memory, s.UEFI = minUEFIMemory-Mebi, &UEFI{} }, "256M"},
+		"screen on microvm":   {func(s *Spec) { s.Machine, s.Screen = qemu.MicroVM, true }, "--vnc"},
 		"format":              {func(s *Spec) { s.Disks[0].Format = "vmdk" }, "--format"},
 	} {
 		t.Run(name, func(t *testing.T) {

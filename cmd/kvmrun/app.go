@@ -53,7 +53,7 @@ bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
 		startCommand(a), listCommand(a), inspectCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
 		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a), rmCommand(a), commitCommand(a),
 		adoptCommand(a), gcCommand(a),
-		logsCommand(a), consoleCommand(a), execCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),
+		logsCommand(a), consoleCommand(a), screenshotCommand(a), execCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),
 		imageCommand(a), hostCommand(a), netCommand(a), versionCommand(a),
 	)
 	root.InitDefaultCompletionCmd()

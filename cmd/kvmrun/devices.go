@@ -13,6 +13,7 @@ import (
 type deviceFlags struct {
 	firmware  string
 	variables string
+	vnc       bool
 }
 
 // Choices of --firmware.
@@ -26,11 +27,13 @@ func (f *deviceFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.firmware, "firmware", firmwareBIOS, "what boots the disk: bios|uefi|uefi-secure (with Secure Boot)")
 	flags.StringVar(&f.variables, "firmware-vars", "", "UEFI: a file in which its variables stay, made if it is not there (default: they begin anew with each start)")
+	flags.BoolVar(&f.vnc, "vnc", false, "give the machine a screen, shown by VNC on a Unix socket (kvmrun inspect: files.vnc)")
 	_ = c.RegisterFlagCompletionFunc("firmware", cobra.FixedCompletions([]string{firmwareBIOS, firmwareUEFI, firmwareSecure}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // complete puts what was asked for into the Spec.
 func (f *deviceFlags) complete(c *cobra.Command, s *launcher.Spec) error {
+	s.Screen = f.vnc
 	switch f.firmware {
 	case firmwareBIOS:
 		if f.variables != "" {

@@ -47,6 +47,7 @@ type Config struct {
 	UEFI     *UEFI // nil for the machine's BIOS
 	NIC      NIC
 	Console  Console
+	Screen   *Screen // nil for none
 	Monitors []Socket
 	// Agent is the path of two pipes to the guest's agent, without their endings .in
 	// and .out; "" for no port.

@@ -92,7 +92,7 @@ func (s *supervisor) end(failure error) error {
 	if failure == nil {
 		return launcher.Release(s.root, &s.spec)
 	}
-	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket, vmdir.AgentFolder} {
+	for _, socket := range []string{vmdir.OwnSocket, vmdir.MonitorSocket, vmdir.ConsoleSocket, vmdir.ScreenSocket, vmdir.AgentFolder} {
 		_ = os.RemoveAll(s.dir.File(socket))
 	}
 	if undone == nil {

@@ -77,7 +77,7 @@ func (s *supervisor) plan() error {
 }
 
 // connect shakes hands with QEMU's monitor, learns whether the guest runs, and
-// makes sure that it has its network card. If QEMU ends meanwhile, its own words
+// makes sure that it has its network card and shows its screen. If QEMU ends meanwhile, its own words
 // are the error.
 func (s *supervisor) connect(ctx context.Context) (launcher.Phase, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
@@ -86,6 +86,9 @@ func (s *supervisor) connect(ctx context.Context) (launcher.Phase, error) {
 	if err == nil {
 		s.use(c)
 		err = s.checkCard(ctx)
+	}
+	if err == nil {
+		err = s.openScreen(ctx)
 	}
 	var told *launcher.Error
 	if err == nil || errors.As(err, &told) {

@@ -109,5 +109,9 @@ setpriv \
     -chardev pipe,id=agent0,path=/run/kvmrun-by-hand-web/agent \
     -device virtserialport,bus=ports0.0,id=agent0,chardev=agent0,name=org.qemu.guest_agent.0 \
     -action panic=none \
-    -device pvpanic <&0 &
+    -device pvpanic \
+    -vnc unix:/run/kvmrun-by-hand-web/vnc.sock \
+    -device VGA,id=screen0 \
+    -device qemu-xhci,id=usb0 \
+    -device usb-tablet,id=tablet0,bus=usb0.0 <&0 &
 wait $!

@@ -26,6 +26,7 @@ const (
 	DnsmasqLog    = "dnsmasq.log"     // a real dnsmasq's, if one serves the VM
 	ConsoleSocket = "console.sock"    // the serial port
 	MonitorSocket = "qmp.sock"        // QMP for the user and the commands
+	ScreenSocket  = "vnc.sock"        // the screen, if there is one
 	OwnSocket     = "supervisor.sock" // QMP for the supervisor alone
 	AgentFolder   = "agent"           // the pipes to the guest agent's port
 	lockFile      = "lock"

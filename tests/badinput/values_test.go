@@ -19,13 +19,15 @@ func TestNames(t *testing.T) {
 		cases = append(cases, refusal{name, []string{disk, "--name=" + text}, exitUsage, []string{"name", "letters, digits"}})
 	}
 	h.refuseStart(t, cases)
-	for _, command := range []string{"stop", "pause", "resume", "reset", "restart", "wait", "adopt", "inspect", "logs", "console", "qmp", "events"} {
+	for _, command := range []string{"stop", "pause", "resume", "reset", "restart", "wait", "adopt", "inspect", "logs", "console", "qmp", "events", "screenshot"} {
 		args := func(name string) []string {
 			switch command {
 			case "qmp":
 				return []string{command, "--", name, "query-status"}
 			case "wait":
 				return []string{command, "--for", "net", "--", name}
+			case "screenshot":
+				return []string{command, "--", name, "/run/img/shot.png"}
 			}
 			return []string{command, "--", name}
 		}
@@ -106,6 +108,7 @@ func TestHardware(t *testing.T) {
 	h.refuse(t, refusal{"KVM without KVM", []string{"start", disk, "--accel", "kvm"}, exitHost, []string{"KVM", "--accel"}})
 	h.refuseStart(t, []refusal{
 		{"variables without UEFI", []string{disk, "--firmware-vars", "/run/img/vars"}, exitUsage, []string{"--firmware uefi"}},
+		{"screen in microvm", []string{disk, "--machine", "microvm", "--vnc"}, exitUsage, []string{"microvm", "--vnc"}},
 		{"UEFI in microvm", []string{disk, "--machine", "microvm", "--firmware", "uefi"}, exitUsage, []string{"microvm", "q35"}},
 		{"UEFI in little memory", []string{disk, "--memory", "128M", "--firmware", "uefi"}, exitUsage, []string{"--memory 128M", "256M"}},
 		{"variables of another size", []string{disk, "--memory", "256M", "--firmware", "uefi", "--firmware-vars", "/run/img/list.yaml"}, exitImage, []string{"/run/img/list.yaml"}},
