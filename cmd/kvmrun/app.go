@@ -30,7 +30,8 @@ func (a *app) command() *cobra.Command {
 		Short: "Launch virtual machines with real, routed addresses",
 		Long: `kvmrun starts virtual machines with QEMU/KVM and gives each its own routed IP
 address: a tap, a /32 route, proxy ARP and a MAC derived from the address. No
-bridge, no NAT, no central daemon. When a VM ends, nothing of it is left.`,
+bridge, no NAT, no central daemon. When a VM ends, nothing of it is left but the
+disk that it got from an image of the store.`,
 		Example: `  kvmrun start disk.qcow2          start a VM, print its name and address
   kvmrun list                      what runs, at which address
   kvmrun stop disk                 shut it down, take its network back`,

@@ -228,6 +228,9 @@ func (f *Folder) foreign() (string, error) {
 
 // delete takes the folder's name away and then what is in it.
 func (f *Folder) delete() error {
+	if err := f.there(); err != nil { // somebody has moved it by hand
+		return err
+	}
 	last := filepath.Join(f.root.path, oldPrefix+uuid.NewString())
 	if err := os.Rename(f.dir.Name(), last); err != nil {
 		return err

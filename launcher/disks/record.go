@@ -104,7 +104,7 @@ func parse(text []byte) (Record, error) {
 		return Record{}, fmt.Errorf("UUID %.80q", r.UUID)
 	}
 	for i, d := range r.Disks {
-		if d.Number < 0 || i > 0 && d.Number <= r.Disks[i-1].Number {
+		if d.Number < 0 || d.Number > maxNumber || i > 0 && d.Number <= r.Disks[i-1].Number {
 			return Record{}, fmt.Errorf("disk %d in place %d", d.Number, i)
 		}
 		if _, err := store.ParseDigest(string(d.Digest)); err != nil {
@@ -189,6 +189,9 @@ func list(dir *os.File) ([]os.DirEntry, error) {
 	}
 	return dir.ReadDir(-1)
 }
+
+// maxNumber is a disk's at most.
+const maxNumber = 9999
 
 // diskFile is what disks are called in a folder.
 var diskFile = regexp.MustCompile(`^disk(0|[1-9][0-9]{0,3})\.qcow2$`)

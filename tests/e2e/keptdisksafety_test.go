@@ -197,6 +197,17 @@ func TestKeptDiskInAnotherPlace(t *testing.T) {
 	h.fails(t, 8, append(other, startArgs(idleOn(t, "web")...)...)...)
 	h.fails(t, 8, append(other, "rm", "web")...)
 	h.fails(t, 8, append(other, "image", "rm", "tiny")...)
+
+	v := h.inspect(t, "web")
+	h.kill(t, "STOP", v.Details.Supervisor.PID) // nothing is written anew meanwhile
+	h.sh(t, "rm -r /run/kvmrun")
+	h.fails(t, 8, "rm", "web")
+	h.fails(t, 8, "image", "rm", "tiny")
+	if found := h.must(t, "gc"); strings.Contains(found, "disk0") {
+		t.Errorf("gc takes the disk of a VM whose record is lost: %s", found)
+	}
+	h.kill(t, "CONT", v.Details.Supervisor.PID)
+	h.isMended(t, v)
 	h.must(t, "stop", "--force", "web")
 	h.hasDisk(t, "web")
 	h.must(t, "rm", "web")
