@@ -136,21 +136,29 @@ func (f *Folder) DropUnused(dryRun bool) (dropped []string, err error) {
 			continue
 		}
 		path := f.File(d.Number)
-		if _, err := os.Lstat(path); err == nil {
-			dropped = append(dropped, path)
-		}
-		if dryRun {
-			continue
-		}
 		// The record goes last: as long as there is a disk it says so.
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return dropped[:len(dropped)-1], errors.Join(append(errs, err)...)
+		err = drop(path, dryRun)
+		switch {
+		case err == nil:
+			dropped = append(dropped, path)
+		case !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, err)
+			kept.Disks = append(kept.Disks, d)
 		}
 	}
 	if !dryRun && len(kept.Disks) < len(r.Disks) {
 		errs = append(errs, f.save(kept))
 	}
 	return dropped, errors.Join(errs...)
+}
+
+// drop removes a disk, or with dryRun looks whether it is there.
+func drop(path string, dryRun bool) error {
+	if dryRun {
+		_, err := os.Lstat(path)
+		return err
+	}
+	return os.Remove(path)
 }
 
 // unused tells whether nothing is lost with a disk.

@@ -59,7 +59,7 @@ func TestKeptDiskIsWantedByMany(t *testing.T) {
 					try 0 kvmrun stop --force web || :
 				fi
 			done &
-			for n in 1 2 3 4 5 6; do try "0 3 4 8" kvmrun rm web || :; sleep 0.1; done &
+			for n in 1 2 3 4 5 6 7 8 9; do try "0 3 4 8" kvmrun rm web || :; done &
 			for n in 1 2 3 4 5 6; do try 8 kvmrun image rm tiny || :; try 0 kvmrun image prune || :; done &
 			for n in 1 2 3; do try 0 kvmrun gc || :; try 0 kvmrun list -a || :; done &
 			try "0 3 4 8" kvmrun commit web snap-$i || : &
