@@ -18,7 +18,7 @@ const pingTime = 2 * time.Second
 
 // askAgent returns nil as soon as the guest's agent answers, and says when the context
 // ends why it does not.
-func askAgent(ctx context.Context, vm *Details) error {
+func askAgent(ctx context.Context, _ *Launcher, vm *Details) error {
 	port, err := agent.Open(vmdir.Dir{Name: vm.Name, Path: vm.Dir}.File(vmdir.AgentFolder))
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func (w *bootWatch) quote(name string, err error) error {
 	if w.believes {
 		lines = w.console.Told()
 	}
-	if !errors.As(err, &e) || !slices.Contains([]Kind{KindBoot, KindEnded, KindQEMU}, e.Kind) || len(lines) == 0 {
+	if !errors.As(err, &e) || !slices.Contains([]Kind{KindBoot, KindCloudInit, KindEnded, KindQEMU}, e.Kind) || len(lines) == 0 {
 		return err
 	}
 	return &Error{Kind: e.Kind, Op: e.Op, Err: &ConsoleError{Err: e.Err, Name: name, Lines: lines}, Advice: e.Advice}

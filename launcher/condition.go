@@ -13,9 +13,9 @@ type Condition struct {
 	text    string
 	console *regexp.Regexp // what the console must have said; nil for no matter
 	// ask returns nil as soon as it is so, and else when its context ends, with the
-	// reason if it knows one. It is called once begins says that it makes sense; nil
+	// reason if it knows one, or with a finalError at once. It is called once begins says that it makes sense; nil
 	// if there is nobody to ask.
-	ask    func(context.Context, *Details) error
+	ask    func(context.Context, *Launcher, *Details) error
 	begins func(*Details) bool
 }
 
@@ -27,6 +27,8 @@ var (
 	WaitSSH     = serving("ssh", sshPort, sshGreeting)
 	WaitExit    = Condition{text: "exit"} // the VM has ended
 	WaitAgent   = Condition{text: "agent", begins: agentThere, ask: askAgent}
+	// WaitCloudInit is that the guest's cloud-init has done all that it was to do.
+	WaitCloudInit = Condition{text: "cloud-init", begins: cloudInitBegins, ask: askCloudInit}
 )
 
 // Conditions with a parameter begin so.
@@ -35,8 +37,8 @@ const (
 	portPrefix    = "port:"
 )
 
-// ParseCondition reads none, running, net, ssh, agent, exit, port:N or console:REGEX,
-// where N is a TCP port of the guest's and REGEX is in the syntax of Go's package regexp
+// ParseCondition reads none, running, net, ssh, agent, cloud-init, exit, port:N or
+// console:REGEX, where N is a TCP port of the guest's and REGEX is in the syntax of Go's package regexp
 // and is matched against the console's lines.
 func ParseCondition(text string) (Condition, error) {
 	if pattern, ok := strings.CutPrefix(text, consolePrefix); ok {
@@ -53,12 +55,12 @@ func ParseCondition(text string) (Condition, error) {
 		}
 		return serving(text, uint16(port), ""), nil
 	}
-	for _, c := range []Condition{WaitNone, WaitRunning, WaitNet, WaitSSH, WaitAgent, WaitExit} {
+	for _, c := range []Condition{WaitNone, WaitRunning, WaitNet, WaitSSH, WaitAgent, WaitCloudInit, WaitExit} {
 		if c.text == text {
 			return c, nil
 		}
 	}
-	return Condition{}, fail(KindUsage, "choose one of running, net, ssh, agent, port:N, console:REGEX, exit", "there is no condition %.40q", text)
+	return Condition{}, fail(KindUsage, "choose one of running, net, ssh, agent, cloud-init, port:N, console:REGEX, exit", "there is no condition %.40q", text)
 }
 
 // ParseConditions reads several, each as ParseCondition does. none goes with no other.
@@ -82,7 +84,7 @@ func serving(text string, port uint16, greeting string) Condition {
 	return Condition{
 		text:   text,
 		begins: func(vm *Details) bool { return !vm.Reachable.IsZero() }, // an address nobody has is silent
-		ask: func(ctx context.Context, vm *Details) error {
+		ask: func(ctx context.Context, _ *Launcher, vm *Details) error {
 			return knock(ctx, dialTCP(vm.Spec.Network.IP, port), greeting)
 		},
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 func TestParseCondition(t *testing.T) {
-	for _, text := range []string{"none", "running", "net", "ssh", "agent", "exit", "port:1", "port:65535", "console:login:", `console:^guest: (ready|up)$`} {
+	for _, text := range []string{"none", "running", "net", "ssh", "agent", "cloud-init", "exit", "port:1", "port:65535", "console:login:", `console:^guest: (ready|up)$`} {
 		if c, err := ParseCondition(text); err != nil || c.String() != text {
 			t.Errorf("%s: %s, %v", text, c, err)
 		}

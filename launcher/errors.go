@@ -38,6 +38,7 @@ const (
 	KindBoot       Kind = "boot"       // the guest failed to boot, or its kernel panicked
 	KindFetch      Kind = "fetch"      // a download failed, or a file is not what its checksum says
 	KindGuest      Kind = "guest"      // nobody in the guest can be talked to, or it refuses
+	KindCloudInit  Kind = "cloud-init" // cloud-init has failed in the guest
 	KindCanceled   Kind = "canceled"   // the caller gave up, as by Ctrl-C
 )
 

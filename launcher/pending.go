@@ -44,13 +44,13 @@ func (p *pending) hear(text []byte) {
 }
 
 // askOnce asks whoever can be asked by now. The answer comes with a nudge.
-func (p *pending) askOnce(ctx context.Context, vm *Details, nudge chan<- struct{}) {
+func (p *pending) askOnce(ctx context.Context, l *Launcher, vm *Details, nudge chan<- struct{}) {
 	if p.ask == nil || p.answers != nil || !p.begins(vm) {
 		return
 	}
 	p.answers = make(chan answer, 1)
 	go func() {
-		err := p.ask(ctx, vm)
+		err := p.ask(ctx, l, vm)
 		p.answers <- answer{time.Now(), err}
 		select {
 		case nudge <- struct{}{}:

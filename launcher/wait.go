@@ -92,7 +92,7 @@ func (w *wait) run(ctx context.Context, l *Launcher) error {
 	defer cancel()
 	err = l.watchBeside(ctx, dir, w.vm.Run, w.nudge, func(vm *Details) (bool, error) {
 		w.attend(l, vm)
-		return w.look(asking, vm)
+		return w.look(asking, l, vm)
 	})
 	cancel()
 	for _, p := range w.conditions {
@@ -119,7 +119,7 @@ func (w *wait) attend(l *Launcher, vm *Details) {
 }
 
 // look takes what is new about the VM, and tells whether all conditions are met.
-func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
+func (w *wait) look(ctx context.Context, l *Launcher, vm *Details) (bool, error) {
 	if vm != nil {
 		w.vm.UUID, w.vm.Run = vm.UUID, vm.Run
 		if w.boot.isAnother(vm) {
@@ -130,12 +130,15 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 	for _, p := range w.conditions {
 		if vm != nil {
 			p.readRecord(vm)
-			p.askOnce(ctx, vm, w.nudge)
+			p.askOnce(ctx, l, vm, w.nudge)
 		}
 		p.takeAnswer()
 	}
 	if w.all() {
 		return true, nil
+	}
+	if err := w.settled(); err != nil {
+		return false, errors.Join(err, w.console.read(w.hear)) // what it said last is wanted
 	}
 	if err := w.console.read(w.hear); err != nil {
 		return false, err
@@ -144,6 +147,16 @@ func (w *wait) look(ctx context.Context, vm *Details) (bool, error) {
 		return true, nil
 	}
 	return false, w.boot.failed(vm)
+}
+
+// settled is that one of the conditions will not come to be met.
+func (w *wait) settled() error {
+	for _, p := range w.conditions {
+		if final := (*finalError)(nil); errors.As(p.why, &final) {
+			return final.error
+		}
+	}
+	return nil
 }
 
 // listen begins to look for what the console is to say, and tells whether that is

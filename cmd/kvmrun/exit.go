@@ -40,6 +40,7 @@ var exitStatuses = []exitStatus{
 	{18, launcher.KindBoot, "the guest failed to boot, or its kernel panicked"},
 	{19, launcher.KindFetch, "a download failed, or a file is not what its checksum says"},
 	{20, launcher.KindGuest, "nobody in the guest can be talked to: no agent, no SSH"},
+	{21, launcher.KindCloudInit, "cloud-init has failed in the guest"},
 	{130, launcher.KindCanceled, "interrupted"},
 }
 

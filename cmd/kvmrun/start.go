@@ -85,7 +85,7 @@ failed stays, with its logs, until the name is used again or it is stopped.`,
   kvmrun start disk.qcow2 -- -device virtio-balloon-pci`,
 		Annotations: ends(launcher.KindExists, launcher.KindPermission, launcher.KindHost, launcher.KindImage,
 			launcher.KindImageInUse, launcher.KindAddress, launcher.KindNetwork, launcher.KindQEMU,
-			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindBoot, launcher.KindCanceled),
+			launcher.KindTimeout, launcher.KindStorage, launcher.KindEnded, launcher.KindBoot, launcher.KindGuest, launcher.KindCloudInit, launcher.KindCanceled),
 		Args: startArgs,
 		RunE: func(c *cobra.Command, given []string) error {
 			if err := f.complete(c, given); err != nil {

@@ -27,6 +27,8 @@ Conditions:
   net            the guest has answered at its address
   ssh            an SSH server has greeted at port 22 of the guest
   agent          the guest's QEMU agent has answered
+  cloud-init     cloud-init has done all that it was to do in this boot, as the
+                 guest's agent says or, where kvmrun may log in, a shell there
   port:N         a server at TCP port N of the guest can be connected to
   console:REGEX  the console has said what the expression describes, at any time
                  since the VM was started or reset (syntax: Go's regexp)
@@ -34,16 +36,17 @@ Conditions:
 
 The wait for all is over at once if one of the VMs ends before, or its guest
 fails to boot: its kernel panics, its firmware or boot loader finds nothing to
-boot, or it ends up in an emergency shell. What the console said last is shown
-then. The console is believed in this until the guest answers at its address; a
-wait that begins later knows of a panic if the guest's kernel has a driver for
-QEMU's pvpanic device.`,
+boot, or it ends up in an emergency shell; and with cloud-init's first error, if
+that is waited for. What the console said last is shown then. The console is
+believed in this until the guest answers at its address; a wait that begins
+later knows of a panic if the guest's kernel has a driver for QEMU's pvpanic
+device.`,
 		Example: `  kvmrun wait web --for ssh
   kvmrun wait web db --for net --for port:80 --timeout 30s
   kvmrun wait web --for 'console:login: $' --json
   kvmrun wait job --for exit --timeout 1h`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindPermission, launcher.KindQEMU, launcher.KindTimeout,
-			launcher.KindStorage, launcher.KindEnded, launcher.KindBoot, launcher.KindCanceled),
+			launcher.KindStorage, launcher.KindEnded, launcher.KindBoot, launcher.KindGuest, launcher.KindCloudInit, launcher.KindCanceled),
 		ValidArgsFunction: a.completeNames,
 		Args: func(c *cobra.Command, given []string) error {
 			if len(given) == 0 {
@@ -82,11 +85,11 @@ QEMU's pvpanic device.`,
 }
 
 // conditionChoices are what can be waited for, in short.
-const conditionChoices = "running|net|ssh|agent|port:N|console:REGEX|exit"
+const conditionChoices = "running|net|ssh|agent|cloud-init|port:N|console:REGEX|exit"
 
 // completeConditions offers conditions, those of the command's own first.
 func completeConditions(c *cobra.Command, flag string, own ...string) {
-	values := append(own, "running", "net", "ssh", "agent", "port:", "console:", "exit")
+	values := append(own, "running", "net", "ssh", "agent", "cloud-init", "port:", "console:", "exit")
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 

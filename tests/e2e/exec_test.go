@@ -20,8 +20,10 @@ func TestExec(t *testing.T) {
 			h.execStreams(t, way)
 			h.execSignals(t, way)
 			h.execTogether(t, way)
+			h.copyFiles(t, way)
 		})
 	}
+	h.waitForCloudInit(t, "agent")
 	// What is there in place of the guest's agent by now knows nothing of those before.
 	if r := h.exec(t, "-v", "web", "--", "true"); r.ExitCode != 0 || !strings.Contains(r.Stderr, "by SSH") {
 		t.Errorf("by itself, with kvmrun's key known: %s", r)
@@ -134,6 +136,13 @@ func TestExecElsewhere(t *testing.T) {
 		t.Errorf("nobody may log in: %s", r)
 	}
 	h.must(t, "stop", "--force", "agent")
+	h.start(t, append(bootFrom(lab.SSHGuest(t), "guest.noagent"), "--name", "web", "--cloud-init", "on", "--wait", "ssh")...)
+	if r := h.exec(t, "-v", "web", "--", "cat"); r.ExitCode != 0 || r.Stdout != "to the guest" || !strings.Contains(r.Stderr, "by SSH") {
+		t.Errorf("with a key, without an agent: %s", r)
+	}
+	h.waitForCloudInit(t, "ssh")
+	h.must(t, "stop", "--force", "web")
+	h.sh(t, "rm -r /var/lib/kvmrun/identity /var/lib/kvmrun/ssh")
 	h.start(t, append(boot(t), "--name", "none", "--wait", "net")...)
 	if r := h.exec(t, "none", "--", "true"); r.ExitCode != 125 || !strings.Contains(r.Stderr, "Connection refused") {
 		t.Errorf("with neither: %s", r)
