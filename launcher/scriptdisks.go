@@ -72,15 +72,16 @@ func (w *scriptWriter) keptDisks(p *scriptDisks) {
 	root := quote(filepath.Dir(p.folder))
 	fmt.Fprintf(w, "mkdir -p %s %s\nchmod 0700 %s %s\n", root, folder, root, folder)
 	lock := w.open("<", p.folder)
-	fmt.Fprintf(w, "flock -n %d\n", lock)
-	fmt.Fprintf(w, "[ /proc/$$/fd/%d -ef %s ]\n", lock, folder)
-	fmt.Fprintf(w, "[ \"$(cat %s 2>/dev/null)\" = %s ] # or it is not as it was planned for\n", record, quote(strings.TrimSuffix(p.was, "\n")))
+	or := func(why string) string { return fmt.Sprintf(" || { echo %s >&2; exit 1; }\n", quote(why)) }
+	fmt.Fprintf(w, "flock -n %d && [ /proc/$$/fd/%d -ef %s ]%s", lock, lock, folder, or("the disks in "+p.folder+" are in use"))
+	fmt.Fprintf(w, "[ \"$(cat %s 2>/dev/null)\" = %s ]%s", record, quote(strings.TrimSuffix(p.was, "\n")),
+		or("the disks in "+p.folder+" are not what they were when this was planned"))
 	if len(p.fresh) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "(\n    flock 9 # image rm waits meanwhile")
 	for _, base := range p.bases {
-		fmt.Fprintf(w, "    [ -e %s ]\n", quote(base))
+		fmt.Fprintf(w, "    [ -e %s ]%s", quote(base), or("image rm was quicker"))
 	}
 	fresh := quote(filepath.Join(p.folder, ".disks.json.new"))
 	fmt.Fprintf(w, "    cat >%s <<'.'\n%s.\n    sync %s\n    mv %s %s\n) 9>>%s\n", fresh, p.will, fresh, fresh, record, quote(p.storeLock))

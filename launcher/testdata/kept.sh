@@ -65,14 +65,13 @@ undo+=('ip address delete 10.254.254.1/32 dev eth0')
 mkdir -p /var/lib/kvmrun/disks /var/lib/kvmrun/disks/web
 chmod 0700 /var/lib/kvmrun/disks /var/lib/kvmrun/disks/web
 exec 20</var/lib/kvmrun/disks/web
-flock -n 20
-[ /proc/$$/fd/20 -ef /var/lib/kvmrun/disks/web ]
+flock -n 20 && [ /proc/$$/fd/20 -ef /var/lib/kvmrun/disks/web ] || { echo 'the disks in /var/lib/kvmrun/disks/web are in use' >&2; exit 1; }
 [ "$(cat /var/lib/kvmrun/disks/web/disks.json 2>/dev/null)" = '{
   "it'\''s": 1
-}' ] # or it is not as it was planned for
+}' ] || { echo 'the disks in /var/lib/kvmrun/disks/web are not what they were when this was planned' >&2; exit 1; }
 (
     flock 9 # image rm waits meanwhile
-    [ -e /var/lib/kvmrun/images/blobs/0f.qcow2 ]
+    [ -e /var/lib/kvmrun/images/blobs/0f.qcow2 ] || { echo 'image rm was quicker' >&2; exit 1; }
     cat >/var/lib/kvmrun/disks/web/.disks.json.new <<'.'
 {
   "it's": 2
