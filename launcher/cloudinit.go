@@ -57,7 +57,7 @@ func askCloudInit(ctx context.Context, l *Launcher, vm *Details) error {
 		case <-ctx.Done():
 			return why
 		}
-		if now, err := l.lookFor(dir, vm.UUID); err == nil {
+		if now, err := l.lookFor(dir, vm.Run); err == nil {
 			vm = &now // its agent may be there by now
 		}
 	}

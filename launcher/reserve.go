@@ -103,10 +103,14 @@ func (l *Launcher) unreserve(d *draft, folder vmdir.New) error {
 
 // leases are the resources that a completed Spec has for itself.
 func (s *Spec) leases() []string {
-	return []string{
+	all := []string{
 		leaseOfIP(s.Network.IP),
 		leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10),
 	}
+	if s.CID != 0 { // records of a kvmrun that knew of none have none
+		all = append(all, leaseOfCID(s.CID))
+	}
+	return all
 }
 
 // leaseOfIP names the lease of an address.
@@ -181,7 +185,7 @@ func (l *Launcher) clearName(ctx context.Context, name string) error {
 	return l.removeRecord(ctx, dir, "")
 }
 
-// chooseRest settles the keys, address, MAC, tap and user ID of a VM that has a name.
+// chooseRest settles the keys, address, MAC, tap, user ID and vsock address of a VM that has a name.
 func (l *Launcher) chooseRest(d *draft) error {
 	s := &d.spec
 	if s.UUID == "" {
@@ -196,7 +200,7 @@ func (l *Launcher) chooseRest(d *draft) error {
 	if s.Network.Tap == "" {
 		s.Network.Tap = tapName(s.Name)
 	}
-	return l.chooseUser(s)
+	return errors.Join(l.chooseUser(s), l.chooseCID(s))
 }
 
 // chooseAddress takes the address that was asked for, or the next free one of

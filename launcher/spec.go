@@ -43,6 +43,10 @@ type Spec struct {
 	// Screen is a graphics card, whose picture is shown by VNC on a socket of the VM's.
 	Screen bool `json:"screen,omitempty"`
 
+	// CID is the guest's address in the vsock address family (vsock(7)), where the host
+	// has that; no other VM of the run directory has the same.
+	CID uint32 `json:"vsock_cid,omitempty"`
+
 	QEMU  string      `json:"qemu"` // the program
 	RunAs Credentials `json:"run_as"`
 	Extra []string    `json:"extra,omitempty"` // appended to QEMU's arguments

@@ -107,6 +107,8 @@ func TestComponents(t *testing.T) {
 			"socket,id=c,path=/c,,d,server=on,wait=off,logfile=/e,,f,,,logappend=on",
 		}},
 		{"descriptors", func(c *Config) { c.Sets = []FDSet{{3, 1}, {4, 2}} }, "-add-fd", []string{"fd=3,set=1", "fd=4,set=2"}},
+		{"a vsock address", func(c *Config) { *c = bare(Q35); c.VSock, c.CID = 9, 70000 }, "-device",
+			[]string{"virtio-rng-pci,rng=rng0", "vhost-vsock-pci,id=vsock0,guest-cid=70000,vhostfd=9", "pvpanic"}},
 		{"no kernel", func(*Config) {}, "-kernel", nil},
 		{"append as it is", func(c *Config) { c.Boot = Boot{Kernel: "k", Append: "a=b,c  d"} }, "-append", []string{"a=b,c  d"}},
 		{"no card", func(*Config) {}, "-netdev", nil},

@@ -52,6 +52,10 @@ type Config struct {
 	// Agent is the path of two pipes to the guest's agent, without their endings .in
 	// and .out; "" for no port.
 	Agent Source
+	// VSock is an open /dev/vhost-vsock for the guest's address in that family, CID;
+	// 0 for no such device.
+	VSock int
+	CID   uint32
 
 	// Sets are the descriptors that Sources of the form /dev/fdset/N stand
 	// for (`-add-fd`; docs of QEMU: qemu-options.hx).

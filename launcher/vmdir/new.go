@@ -110,7 +110,7 @@ func (r Root) namelessFolders() ([]string, error) {
 }
 
 // leaseName is what leases are called. What else lies there is somebody else's.
-var leaseName = regexp.MustCompile(`^(ip|uid)-[0-9.]+$`)
+var leaseName = regexp.MustCompile(`^(ip|uid|cid)-[0-9.]+$`)
 
 func (r Root) staleLeases() ([]string, error) {
 	entries, err := os.ReadDir(r.leases())
