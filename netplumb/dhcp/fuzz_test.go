@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"kvmrun/netplumb/internal/udpframe"
 )
 
 // FuzzFrame sends frames of a hostile guest the whole way to the wire, but for
@@ -32,13 +34,13 @@ func FuzzFrame(f *testing.F) {
 		message(f, dhcpv4.MessageTypeDiscover, dhcpv4.WithGeneric(dhcpv4.OptionMaximumDHCPMessageSize, []byte{1})),
 		message(f, dhcpv4.MessageTypeDiscover, dhcpv4.WithGeneric(dhcpv4.OptionMaximumDHCPMessageSize, []byte{0xff, 0xff})),
 	} {
-		frame := buildFrame(guestEnd, hostEnd, m.ToBytes())
+		frame := udpframe.Build(guestEnd, hostEnd, m.ToBytes())
 		f.Add(frame)
-		f.Add(frame[ethernetHeader+ipv4Header+udpHeader:]) // alone; see below
+		f.Add(frame[udpframe.EthernetHeader+udpframe.IPv4Header+udpframe.UDPHeader:]) // alone; see below
 	}
 	cfg := testConfig()
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		s := &Server{cfg: cfg, mac: hostEnd.mac, OnEvent: func(e Event) {
+		s := &Server{cfg: cfg, mac: hostEnd.MAC, OnEvent: func(e Event) {
 			if e.Kind == "" {
 				t.Errorf("an event without a kind: %+v", e)
 			}
@@ -54,7 +56,7 @@ func FuzzFrame(f *testing.F) {
 		s.handle(frame)
 		if len(sent) == 0 && len(frame) < longestFrame-100 {
 			// A message that is wrapped well reaches further than most frames do.
-			frame = buildFrame(guestEnd, hostEnd, frame)
+			frame = udpframe.Build(guestEnd, hostEnd, frame)
 			s.handle(frame)
 		}
 		if len(sent) > 1 {
@@ -69,12 +71,12 @@ func FuzzFrame(f *testing.F) {
 // checkReplyFrame looks at a reply as its receiver does, and at what it is to.
 func checkReplyFrame(t *testing.T, cfg Config, request, reply []byte) {
 	t.Helper()
-	source, asked, err := parseFrame(request)
-	if err != nil || !bytes.Equal(source, cfg.MAC) {
+	from, asked, err := udpframe.Parse(request, serverPort)
+	if err != nil || !bytes.Equal(from.MAC, cfg.MAC) {
 		t.Fatalf("a reply to what is no request of the guest's (%v)", err)
 	}
-	toGuest, toAll := bytes.Equal(reply[:6], cfg.MAC), bytes.Equal(reply[:6], broadcastMAC)
-	if !toGuest && !toAll || !bytes.Equal(reply[6:12], hostEnd.mac) {
+	toGuest, toAll := bytes.Equal(reply[:6], cfg.MAC), bytes.Equal(reply[:6], udpframe.Broadcast)
+	if !toGuest && !toAll || !bytes.Equal(reply[6:12], hostEnd.MAC) {
 		t.Fatalf("a reply to %x from %x", reply[:6], reply[6:12])
 	}
 	if len(reply) > longestFrame {
@@ -85,7 +87,7 @@ func checkReplyFrame(t *testing.T, cfg Config, request, reply []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := dhcpv4.FromBytes(reply[ethernetHeader+ipv4Header+udpHeader:])
+	answer, err := dhcpv4.FromBytes(reply[udpframe.EthernetHeader+udpframe.IPv4Header+udpframe.UDPHeader:])
 	if err != nil {
 		t.Fatalf("a reply that cannot be read: %v", err)
 	}
@@ -95,7 +97,7 @@ func checkReplyFrame(t *testing.T, cfg Config, request, reply []byte) {
 		t.Fatalf("not a reply to this request: %v", answer)
 	case !yours.IsUnspecified() && !sameIP(yours, cfg.Address.Addr()):
 		t.Fatalf("the guest is told the address %s", yours)
-	case len(reply)-ethernetHeader-ipv4Header-udpHeader > max(largestReply(question), bootpLength):
+	case len(reply)-udpframe.EthernetHeader-udpframe.IPv4Header-udpframe.UDPHeader > max(largestReply(question), bootpLength):
 		t.Fatalf("a reply in a frame of %d bytes to a client that takes %d", len(reply), largestReply(question))
 	}
 }
@@ -104,19 +106,19 @@ func checkReplyFrame(t *testing.T, cfg Config, request, reply []byte) {
 // frame's.
 func checkSums(t *testing.T, frame []byte) {
 	t.Helper()
-	packet := frame[ethernetHeader:]
+	packet := frame[udpframe.EthernetHeader:]
 	if got := int(binary.BigEndian.Uint16(packet[2:])); got != len(packet) {
 		t.Fatalf("an IPv4 packet of %d bytes says %d", len(packet), got)
 	}
-	if sum := onesSum(0, packet[:ipv4Header]); sum != 0xffff {
+	if sum := udpframe.OnesSum(0, packet[:udpframe.IPv4Header]); sum != 0xffff {
 		t.Fatalf("the IPv4 header sums up to %#x", sum)
 	}
-	datagram := packet[ipv4Header:]
+	datagram := packet[udpframe.IPv4Header:]
 	if got := int(binary.BigEndian.Uint16(datagram[4:])); got != len(datagram) {
 		t.Fatalf("a datagram of %d bytes says %d", len(datagram), got)
 	}
-	pseudo := binary.BigEndian.AppendUint16(append(bytes.Clone(packet[12:20]), 0, protocolUDP), uint16(len(datagram)))
-	if sum := onesSum(uint32(onesSum(0, pseudo)), datagram); sum != 0xffff {
+	pseudo := binary.BigEndian.AppendUint16(append(bytes.Clone(packet[12:20]), 0, udpframe.ProtocolUDP), uint16(len(datagram)))
+	if sum := udpframe.OnesSum(uint32(udpframe.OnesSum(0, pseudo)), datagram); sum != 0xffff {
 		t.Fatalf("the datagram sums up to %#x", sum)
 	}
 }

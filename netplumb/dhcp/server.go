@@ -15,6 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/netplumb/internal/rawsock"
+	"kvmrun/netplumb/internal/udpframe"
+)
+
+// Ports of RFC 2131, section 4.1.
+const (
+	serverPort = 67
+	clientPort = 68
 )
 
 const (
@@ -55,7 +62,7 @@ func Listen(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: look the interface up: %w", cfg.Interface, err)
 	}
-	filter, err := receiveFilter(cfg.MAC)
+	filter, err := udpframe.Filter(cfg.MAC, netip.Addr{}, serverPort, longestFrame)
 	if err != nil {
 		return nil, fmt.Errorf("DHCP on %s: assemble the packet filter: %w", cfg.Interface, err)
 	}
@@ -111,8 +118,8 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // handle answers one frame, if it deserves it.
 func (s *Server) handle(frame []byte) {
-	source, message, err := parseFrame(frame)
-	if err != nil || !bytes.Equal(source, s.cfg.MAC) {
+	from, message, err := udpframe.Parse(frame, serverPort)
+	if err != nil || !bytes.Equal(from.MAC, s.cfg.MAC) {
 		return
 	}
 	request, err := dhcpv4.FromBytes(message)
@@ -131,10 +138,10 @@ func (s *Server) handle(frame []byte) {
 }
 
 func (s *Server) send(request, reply *dhcpv4.DHCPv4) error {
-	from := endpoint{mac: s.mac, addr: s.cfg.ServerID, port: serverPort}
-	to := endpoint{mac: broadcastMAC, addr: netip.AddrFrom4([4]byte{255, 255, 255, 255}), port: clientPort}
+	from := udpframe.Endpoint{MAC: s.mac, Addr: s.cfg.ServerID, Port: serverPort}
+	to := udpframe.Endpoint{MAC: udpframe.Broadcast, Addr: netip.AddrFrom4([4]byte{255, 255, 255, 255}), Port: clientPort}
 	if unicast(request, reply) {
-		to.mac, to.addr = s.cfg.MAC, s.cfg.Address.Addr()
+		to.MAC, to.Addr = s.cfg.MAC, s.cfg.Address.Addr()
 	}
-	return s.write(buildFrame(from, to, reply.ToBytes()), to.mac)
+	return s.write(udpframe.Build(from, to, reply.ToBytes()), to.MAC)
 }

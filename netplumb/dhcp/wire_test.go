@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/netplumb/internal/nstest"
+	"kvmrun/netplumb/internal/udpframe"
 )
 
 // wire is a hostile guest's hand on eth0: it sends and sees whole frames.
@@ -45,7 +46,7 @@ func openWire(t *testing.T, guest *nstest.Namespace) wire {
 
 func (w wire) send(frame []byte) {
 	w.t.Helper()
-	if _, err := w.conn.WriteTo(frame, &packet.Addr{HardwareAddr: broadcastMAC}); err != nil {
+	if _, err := w.conn.WriteTo(frame, &packet.Addr{HardwareAddr: udpframe.Broadcast}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -65,8 +66,8 @@ func (w wire) reply(patience time.Duration) *dhcpv4.DHCPv4 {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if packet := buffer[ethernetHeader:n]; n > 42 && packet[9] == protocolUDP && bytes.Equal(packet[20:24], []byte{0, serverPort, 0, clientPort}) {
-			m, err := dhcpv4.FromBytes(packet[ipv4Header+udpHeader:])
+		if packet := buffer[udpframe.EthernetHeader:n]; n > 42 && packet[9] == udpframe.ProtocolUDP && bytes.Equal(packet[20:24], []byte{0, serverPort, 0, clientPort}) {
+			m, err := dhcpv4.FromBytes(packet[udpframe.IPv4Header+udpframe.UDPHeader:])
 			if err != nil {
 				w.t.Fatalf("reply: %v", err)
 			}
@@ -77,8 +78,8 @@ func (w wire) reply(patience time.Duration) *dhcpv4.DHCPv4 {
 
 func frameFrom(t testing.TB, mac net.HardwareAddr, m *dhcpv4.DHCPv4) []byte {
 	t.Helper()
-	from := endpoint{mac, netip.IPv4Unspecified(), clientPort}
-	return buildFrame(from, endpoint{broadcastMAC, netip.MustParseAddr("255.255.255.255"), serverPort}, m.ToBytes())
+	from := udpframe.Endpoint{MAC: mac, Addr: netip.IPv4Unspecified(), Port: clientPort}
+	return udpframe.Build(from, udpframe.Endpoint{MAC: udpframe.Broadcast, Addr: netip.MustParseAddr("255.255.255.255"), Port: serverPort}, m.ToBytes())
 }
 
 // numbered is a DISCOVER that can be told from others by its reply.

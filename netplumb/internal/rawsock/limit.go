@@ -1,12 +1,42 @@
 package rawsock
 
-import "time"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // Rate is how often something may happen: PerSecond in the long run, and Burst
 // times at once after a pause.
 type Rate struct {
 	PerSecond int
 	Burst     int
+}
+
+// Limit makes its callers keep a rate.
+type Limit struct {
+	mu     sync.Mutex
+	bucket bucket
+}
+
+// NewLimit returns a limit that has its whole burst to give.
+func NewLimit(rate Rate) *Limit { return &Limit{bucket: bucket{rate: rate}} }
+
+// Wait waits for the caller's turn. It fails with the context's error when that ends
+// first.
+func (l *Limit) Wait(ctx context.Context) error {
+	l.mu.Lock()
+	wait := l.bucket.take(time.Now())
+	l.mu.Unlock()
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
 }
 
 // bucket is a token bucket that holds a rate's burst; a new one is full.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
@@ -16,13 +15,13 @@ import (
 // Reader reads from a packet socket, which stays its opener's to close.
 type Reader struct {
 	conn  *packet.Conn
-	limit bucket
+	limit *Limit
 }
 
 // NewReader bounds what the kernel keeps for the socket, in bytes, which the
 // kernel doubles for its bookkeeping, and how often Read returns a frame.
 func NewReader(conn *packet.Conn, buffer int, rate Rate) (*Reader, error) {
-	r := &Reader{conn: conn, limit: bucket{rate: rate}}
+	r := &Reader{conn: conn, limit: NewLimit(rate)}
 	if err := r.control(func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}); err != nil {
@@ -37,12 +36,8 @@ func NewReader(conn *packet.Conn, buffer int, rate Rate) (*Reader, error) {
 // interface is gone, and with the context's error when that ends while it waits
 // for its turn or for the interface; a read itself ends when the socket is closed.
 func (r *Reader) Read(ctx context.Context, frame []byte) (int, error) {
-	if wait := r.limit.take(time.Now()); wait > 0 {
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(wait):
-		}
+	if err := r.limit.Wait(ctx); err != nil {
+		return 0, err
 	}
 	for {
 		n, _, err := r.conn.ReadFrom(frame)

@@ -1,4 +1,4 @@
-package dhcp
+package udpframe
 
 import (
 	"bytes"
@@ -8,19 +8,18 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
 var (
-	hostEnd  = endpoint{net.HardwareAddr{2, 0, 0, 0, 0, 1}, netip.MustParseAddr("10.254.254.1"), serverPort}
-	guestEnd = endpoint{guestMAC, netip.MustParseAddr("10.254.254.7"), clientPort}
+	guestMAC = net.HardwareAddr{0x52, 0x54, 0x0a, 0xfe, 0xfe, 0x07}
+	hostEnd  = Endpoint{net.HardwareAddr{2, 0, 0, 0, 0, 1}, netip.MustParseAddr("10.254.254.1"), 67}
+	guestEnd = Endpoint{guestMAC, netip.MustParseAddr("10.254.254.7"), 68}
 )
 
-// TestBuildFrame compares with a frame whose checksums were added up by hand:
+// TestBuild compares with a frame whose checksums were added up by hand:
 // the header's words make 0x29734, the pseudo-header's and datagram's 0x2d714.
-func TestBuildFrame(t *testing.T) {
-	got := buildFrame(hostEnd, guestEnd, []byte("abc"))
+func TestBuild(t *testing.T) {
+	got := Build(hostEnd, guestEnd, []byte("abc"))
 	want, err := hex.DecodeString(strings.ReplaceAll("52540afefe07 020000000001 0800"+
 		"45 00 001f 0000 0000 40 11 68c9 0afefe01 0afefe07"+
 		"0043 0044 000b 28e9 616263", " ", ""))
@@ -34,13 +33,13 @@ func TestBuildFrame(t *testing.T) {
 func TestChecksumsAddUp(t *testing.T) {
 	for length := range 400 {
 		message := bytes.Repeat([]byte{0xff, 0x35, byte(length)}, length)[:length]
-		frame := buildFrame(hostEnd, guestEnd, message)
-		packet := frame[ethernetHeader:]
-		if sum := onesSum(0, packet[:ipv4Header]); sum != 0xffff {
+		frame := Build(hostEnd, guestEnd, message)
+		packet := frame[EthernetHeader:]
+		if sum := OnesSum(0, packet[:IPv4Header]); sum != 0xffff {
 			t.Fatalf("%d bytes: IPv4 header sums up to %#x", length, sum)
 		}
-		pseudo := binary.BigEndian.AppendUint16(append(bytes.Clone(packet[12:20]), 0, protocolUDP), uint16(udpHeader+length))
-		if sum := onesSum(uint32(onesSum(0, pseudo)), packet[ipv4Header:]); sum != 0xffff {
+		pseudo := binary.BigEndian.AppendUint16(append(bytes.Clone(packet[12:20]), 0, ProtocolUDP), uint16(UDPHeader+length))
+		if sum := OnesSum(uint32(OnesSum(0, pseudo)), packet[IPv4Header:]); sum != 0xffff {
 			t.Fatalf("%d bytes: UDP sums up to %#x", length, sum)
 		}
 	}
@@ -55,16 +54,9 @@ func TestUDPChecksumIsNeverNone(t *testing.T) {
 	}
 }
 
-// request is a frame as a guest sends it.
-func requestFrame(t testing.TB) []byte {
-	to := endpoint{broadcastMAC, netip.MustParseAddr("255.255.255.255"), serverPort}
-	from := endpoint{guestMAC, netip.IPv4Unspecified(), clientPort}
-	return buildFrame(from, to, message(t, dhcpv4.MessageTypeDiscover).ToBytes())
-}
-
-func TestParseFrame(t *testing.T) {
-	whole := requestFrame(t)
-	want := message(t, dhcpv4.MessageTypeDiscover).ToBytes()
+func TestParse(t *testing.T) {
+	want := bytes.Repeat([]byte("what a guest says. "), 12)
+	whole := Build(Endpoint{guestMAC, guestEnd.Addr, 68}, Endpoint{Broadcast, netip.MustParseAddr("255.255.255.255"), 67}, want)
 	withOptions := append(bytes.Clone(whole[:34]), append([]byte{1, 1, 1, 1}, whole[34:]...)...)
 	withOptions[14] = 0x46
 	binary.BigEndian.PutUint16(withOptions[16:], uint16(len(withOptions)-14))
@@ -79,9 +71,9 @@ func TestParseFrame(t *testing.T) {
 		"don't fragment":    changed(whole, 20, 0x40),
 		"from another port": changed(whole, 35, 99),
 	} {
-		source, got, err := parseFrame(frame)
-		if err != nil || !bytes.Equal(source, guestMAC) || !bytes.Equal(got, want) {
-			t.Errorf("%s: %v, %x, %v", name, source, got, err)
+		from, got, err := Parse(frame, 67)
+		if err != nil || !bytes.Equal(from.MAC, guestMAC) || from.Addr != guestEnd.Addr || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v, %x, %v", name, from, got, err)
 		}
 	}
 	for name, frame := range map[string][]byte{
@@ -101,7 +93,7 @@ func TestParseFrame(t *testing.T) {
 		"a long IP length":    changed(whole, 16, 0xff),
 		"a length below zero": changed(changed(whole, 16, 0), 17, 19),
 	} {
-		if _, got, err := parseFrame(frame); err == nil {
+		if _, got, err := Parse(frame, 67); err == nil {
 			t.Errorf("%s: taken for %x", name, got)
 		}
 	}
