@@ -20,7 +20,6 @@ import (
 	"kvmrun/launcher/identity"
 	"kvmrun/launcher/qemu"
 	"kvmrun/netplumb"
-	"kvmrun/netplumb/resolver"
 )
 
 // draft is a Spec on its way to completion: checked against the host, but
@@ -328,18 +327,4 @@ func (s *Spec) NetConfig() netplumb.Config {
 		VnetHdr: n.Form == qemu.FormNetdev && qemu.IsVirtio(n.Model),
 		TapUID:  int(s.RunAs.UID), TapGID: int(s.RunAs.GID),
 	}
-}
-
-// dns fills in the name servers to tell the guest.
-func (d *draft) dns() {
-	n := &d.spec.Network
-	if n.DHCP == DHCPOff && d.spec.FirstBoot == nil || len(n.DNS) > 0 {
-		return
-	}
-	servers, err := resolver.Read("/")
-	if err != nil || len(servers.Servers) == 0 {
-		d.note("this host knows no name server that a guest could reach; name one by --dns")
-		return
-	}
-	n.DNS, n.Search = servers.Servers, servers.Search
 }

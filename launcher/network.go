@@ -24,7 +24,7 @@ func (d *draft) findNetwork() error {
 			return err
 		}
 	}
-	d.dns()
+	d.chooseNameServers()
 	return nil
 }
 

@@ -49,7 +49,8 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 		}
 		defer func() { _ = chains[i].Close() }()
 	}
-	documents, err := d.seedFiles()
+	byHand := s.byHand()
+	documents, err := d.seedFiles(byHand)
 	if err != nil {
 		return Plan{}, during(op, err)
 	}
@@ -57,6 +58,6 @@ func (l *Launcher) Plan(spec Spec) (Plan, error) {
 		d.note("the script has secrets in it, the guest's private SSH key among them: let nobody else read it")
 	}
 	p := Plan{Spec: s, Network: network, Notes: d.notes}
-	p.Script, p.Command, err = script(&s, network, chains, own, documents, lookAtDevices())
+	p.Script, p.Command, err = script(&byHand, network, chains, own, documents, lookAtDevices())
 	return p, during(op, err)
 }

@@ -250,16 +250,12 @@ func (w *scriptWriter) dhcp(s *Spec, network *netplumb.Plan) error {
 // server that goes by the given address.
 func (s *Spec) DHCPConfig(server netip.Addr) dhcp.Config {
 	n := s.Network
-	c := dhcp.Config{
+	return dhcp.Config{
 		Interface: n.Tap, MAC: n.MAC.HardwareAddr(),
 		Address: netip.PrefixFrom(n.IP, n.Subnet.Bits()),
-		Router:  n.Gateway, DNS: n.DNS, HostName: s.hostName(),
+		Router:  n.Gateway, DNS: n.nameServers(), Search: n.Search, HostName: s.hostName(),
 		MTU: n.MTU, ServerID: server,
 	}
-	if len(n.Search) > 0 {
-		c.Domain = n.Search[0]
-	}
-	return c
 }
 
 // dropPrivileges is what the supervisor asks of the kernel when it starts QEMU,

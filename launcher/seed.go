@@ -134,7 +134,7 @@ func (s *Spec) SeedFiles(id identity.Identity) (seed.Files, error) {
 		Network: firstboot.Network{
 			MAC: n.MAC.String(), DHCP: n.DHCP != DHCPOff,
 			Address: netip.PrefixFrom(n.IP, n.Subnet.Bits()), Gateway: n.Gateway,
-			DNS: n.DNS, Search: n.Search, MTU: n.MTU,
+			DNS: n.nameServers(), Search: n.Search, MTU: n.MTU,
 		},
 	}
 	var err error
@@ -159,8 +159,8 @@ func (s *Spec) SeedFiles(id identity.Identity) (seed.Files, error) {
 
 // seedFiles are the documents for a script; nil without a seed. As long as this host
 // has no secret, the keys in it are the script's own.
-func (d *draft) seedFiles() (*seed.Files, error) {
-	if d.spec.FirstBoot == nil {
+func (d *draft) seedFiles(s Spec) (*seed.Files, error) {
+	if s.FirstBoot == nil {
 		return nil, nil
 	}
 	id := d.identity
@@ -168,7 +168,7 @@ func (d *draft) seedFiles() (*seed.Files, error) {
 		own := identity.New()
 		id = &own
 	}
-	files, err := d.spec.SeedFiles(*id)
+	files, err := s.SeedFiles(*id)
 	return &files, err
 }
 

@@ -119,7 +119,9 @@ type Network struct {
 	Model    string            `json:"model"`
 	Form     qemu.NetForm      `json:"net_form"`
 	DHCP     DHCP              `json:"dhcp"`
-	DNS      []netip.Addr      `json:"dns,omitempty"`
+	Names    NameServers       `json:"names,omitempty"`   // "" where DNS is the user's
+	DNS      []netip.Addr      `json:"dns,omitempty"`     // the user's or, with NamesHost, the host's
+	Resolver netip.Addr        `json:"resolver,omitzero"` // where the supervisor answers DNS; invalid for nowhere
 	Search   []string          `json:"search,omitempty"`
 	MTU      int               `json:"mtu"`                 // bytes
 	NoRepair bool              `json:"no_repair,omitempty"` // what others change of it is left so

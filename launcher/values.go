@@ -37,6 +37,9 @@ func (s *Spec) setDefaults() {
 	setDefault(&s.QEMU, "qemu-system-x86_64")
 	setDefault(&s.Network.ProxyARP, netplumb.ProxyExact)
 	setDefault(&s.Network.DHCP, DHCPBuiltin)
+	if len(s.Network.DNS) == 0 {
+		setDefault(&s.Network.Names, NamesGateway)
+	}
 	setDefault(&s.Network.Model, qemu.DefaultModel)
 	if s.Network.Model == "virtio" || s.Network.Model == "virtio-net" {
 		s.Network.Model = qemu.DefaultModel
@@ -85,6 +88,7 @@ func (s *Spec) check() error {
 		{"--accel", s.Accel, []string{AccelAuto, qemu.KVM, qemu.TCG}},
 		{"--proxy-arp", string(n.ProxyARP), []string{string(netplumb.ProxyExact), string(netplumb.ProxyInterface), string(netplumb.ProxyOff)}},
 		{"--dhcp", string(n.DHCP), []string{string(DHCPBuiltin), string(DHCPDnsmasq), string(DHCPOff)}},
+		{"--dns", string(n.Names), []string{"", string(NamesGateway), string(NamesHost), string(NamesOff)}},
 		{"--net-form", string(n.Form), []string{string(qemu.FormNet), string(qemu.FormNetdev)}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {

@@ -126,7 +126,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.StringVar(&s.Network.Model, "model", qemu.DefaultModel, "network card: virtio-net-pci, e1000, rtl8139, or another of QEMU's")
 	flags.StringVar(&f.netForm, "net-form", string(launcher.FormAuto), "write the card as -net nic -net tap, or as -netdev: auto|net|netdev")
 	flags.StringVar(&f.mac, "mac", "", "the card's MAC address (default: 52:54 and the four bytes of the address)")
-	flags.StringSliceVar(&f.dns, "dns", nil, "name servers to tell the guest (default: this host's)")
+	flags.StringSliceVar(&f.dns, "dns", nil, "name servers to tell the guest: addresses, or gateway (which knows the guests' names)|host (this host's own)|off (none) (default: gateway)")
 	flags.StringVar(&f.dhcp, "dhcp", string(launcher.DHCPBuiltin), "who tells the guest its address: builtin|dnsmasq|off")
 	flags.IntVar(&s.Network.MTU, "mtu", 0, "bytes in a packet (default: the uplink's)")
 	flags.BoolVar(&s.Network.NoRepair, "no-repair", false, "leave the VM's network on this host as others change it, and only write events")
@@ -155,7 +155,7 @@ func (f *startFlags) register(c *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "print the VM as JSON")
 	choices := map[string][]string{
 		"proxy-arp": {"exact", "interface", "off"}, "net-form": {"auto", "net", "netdev"},
-		"dhcp": {"builtin", "dnsmasq", "off"}, "machine": {"q35", "pc", "microvm"},
+		"dhcp": {"builtin", "dnsmasq", "off"}, "dns": nameServers, "machine": {"q35", "pc", "microvm"},
 		"accel": {"auto", "kvm", "tcg"}, "format": {"qcow2", "raw"},
 		"model": {"virtio-net-pci", "e1000", "rtl8139"},
 	}
@@ -229,6 +229,9 @@ func (f *startFlags) complete(c *cobra.Command, given []string) error {
 	return f.addresses(c)
 }
 
+// nameServers are the words that --dns takes in place of addresses.
+var nameServers = []string{string(launcher.NamesGateway), string(launcher.NamesHost), string(launcher.NamesOff)}
+
 // addresses reads what is written in dots and colons.
 func (f *startFlags) addresses(c *cobra.Command) (err error) {
 	n := &f.spec.Network
@@ -257,6 +260,10 @@ func (f *startFlags) addresses(c *cobra.Command) (err error) {
 		if n.MAC, err = netplumb.ParseMAC(f.mac); err != nil {
 			return fmt.Errorf("--mac: %w", err)
 		}
+	}
+	if len(f.dns) == 1 && slices.Contains(nameServers, f.dns[0]) {
+		n.Names = launcher.NameServers(f.dns[0])
+		return nil
 	}
 	for _, text := range f.dns {
 		server, err := netip.ParseAddr(strings.TrimSpace(text))

@@ -73,12 +73,16 @@ func (s *supervisor) serveAgain(ctx context.Context) {
 	if s.state.Plan == nil {
 		return
 	}
-	server, err := s.openDHCP()
-	if err != nil {
+	var run servers
+	var err error
+	if run.dhcp, err = s.openDHCP(); err != nil {
 		s.log.Error("nobody tells the guest its address", "err", err)
+	}
+	if run.dns, err = s.openDNS(); err != nil {
+		s.log.Error("nobody tells the guest names", "err", err)
 	}
 	if err := s.startDnsmasq(ctx); err != nil {
 		s.log.Error("dnsmasq does not serve the guest", "err", err)
 	}
-	s.serve(server)
+	s.serve(run)
 }

@@ -25,8 +25,11 @@ func (s *supervisor) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := s.openDHCP()
-	if err != nil {
+	var run servers
+	if run.dhcp, err = s.openDHCP(); err != nil {
+		return err
+	}
+	if run.dns, err = s.openDNS(); err != nil {
 		return err
 	}
 	if err := s.startDnsmasq(ctx); err != nil {
@@ -36,7 +39,7 @@ func (s *supervisor) launch(ctx context.Context) error {
 		return err
 	}
 	h.close() // from here on QEMU alone keeps tap and sockets alive
-	s.serve(server)
+	s.serve(run)
 	phase, err := s.connect(ctx)
 	if err != nil {
 		return err

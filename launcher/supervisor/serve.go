@@ -9,12 +9,19 @@ import (
 	"kvmrun/netplumb"
 	"kvmrun/netplumb/arp"
 	"kvmrun/netplumb/dhcp"
+	"kvmrun/netplumb/dns"
 )
 
-// serve looks after the guest's address until QEMU is gone: DHCP, the
+// servers are those of the guest's that the supervisor runs; nil for what is off.
+type servers struct {
+	dhcp *dhcp.Server
+	dns  *dns.Server
+}
+
+// serve looks after the guest's address until QEMU is gone: DHCP, names, the
 // announcement on the LAN and its defence there, and the first answer from the
-// guest. server is nil where the built-in DHCP is off.
-func (s *supervisor) serve(server *dhcp.Server) {
+// guest.
+func (s *supervisor) serve(run servers) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.unserve = cancel
 	go func() {
@@ -22,7 +29,8 @@ func (s *supervisor) serve(server *dhcp.Server) {
 		cancel()
 	}()
 	acknowledged := make(chan struct{}, 1)
-	if server != nil {
+	s.serveDNS(ctx, run.dns)
+	if server := run.dhcp; server != nil {
 		server.OnEvent = func(e dhcp.Event) {
 			s.post(ctx, func() { s.caused("dhcp-"+string(e.Kind), nil) })
 			if e.Kind == dhcp.Acknowledged {

@@ -76,6 +76,16 @@ func (r Root) Names() ([]string, error) {
 	return names, nil
 }
 
+// Changed is when a VM last got or lost its folder, as far as the file system's clock
+// tells; zero if that is not known.
+func (r Root) Changed() time.Time {
+	info, err := os.Stat(r.vms())
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
 // lockPause is how long Lock waits before it tries again, at first and at most.
 const (
 	lockPause    = 100 * time.Microsecond

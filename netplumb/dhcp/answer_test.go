@@ -144,14 +144,15 @@ func TestAnswerTellsWhatWasAskedFor(t *testing.T) {
 		asked  []dhcpv4.OptionCode // nil: no list at all
 		others []uint8
 	}{
-		"no list":          {nil, nil, []uint8{6, 12, 15, 26, 28}},
+		"no list":          {nil, nil, []uint8{6, 12, 15, 26, 28, 119}},
 		"the name alone":   {nil, []dhcpv4.OptionCode{dhcpv4.OptionHostName}, []uint8{12}},
 		"a list of none":   {nil, []dhcpv4.OptionCode{dhcpv4.OptionNTPServers}, nil},
 		"timers":           {func(c *Config) { c.Lease = time.Hour }, []dhcpv4.OptionCode{dhcpv4.OptionRenewTimeValue}, []uint8{58}},
 		"infinite, timers": {nil, []dhcpv4.OptionCode{dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue}, nil},
-		"nothing to tell":  {func(c *Config) { c.DNS, c.HostName, c.Domain, c.MTU = nil, "", "", 0 }, nil, []uint8{28}},
+		"nothing to tell":  {func(c *Config) { c.DNS, c.HostName, c.Search, c.MTU = nil, "", nil, 0 }, nil, []uint8{28}},
 		"routes from /32": {func(c *Config) { c.Address = netip.PrefixFrom(c.Address.Addr(), 32) },
 			[]dhcpv4.OptionCode{dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionBroadcastAddress}, []uint8{121}},
+		"one domain":         {func(c *Config) { c.Search = c.Search[:1] }, []dhcpv4.OptionCode{dhcpv4.OptionDomainName, dhcpv4.OptionDNSDomainSearchList}, []uint8{15}},
 		"no routes from /24": {nil, []dhcpv4.OptionCode{dhcpv4.OptionClasslessStaticRoute}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

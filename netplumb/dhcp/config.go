@@ -44,8 +44,9 @@ type Config struct {
 	DNS []netip.Addr
 	// HostName is one label, the name that the guest is given; may be empty.
 	HostName string
-	// Domain is the guest's DNS domain; may be empty.
-	Domain string
+	// Search lists the domains in which the guest looks names up, its own first;
+	// may be empty.
+	Search []string
 	// MTU in bytes; 0 says nothing to the guest.
 	MTU int
 	// ServerID is the address the server goes by, usually the gateway's on the
@@ -83,8 +84,11 @@ func (c Config) Validate() error {
 		return c.fault("lease %s is outside 1s to dhcp.Infinite", c.Lease)
 	case c.HostName != "" && !validLabel(c.HostName):
 		return c.fault("host name %q is not one DNS label", c.HostName)
-	case c.Domain != "" && !validDomain(c.Domain):
-		return c.fault("domain %q is not a DNS name", c.Domain)
+	}
+	for _, domain := range c.Search {
+		if !validDomain(domain) {
+			return c.fault("domain %q is not a DNS name", domain)
+		}
 	}
 	for _, server := range c.DNS {
 		if !server.Is4() {

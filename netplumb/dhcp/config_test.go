@@ -16,9 +16,9 @@ func TestValidate(t *testing.T) {
 		word   string // of the complaint; empty: none
 	}{
 		"whole":                   {func(*Config) {}, ""},
-		"the least":               {func(c *Config) { c.Router, c.DNS, c.HostName, c.Domain, c.MTU = netip.Addr{}, nil, "", "", 0 }, ""},
+		"the least":               {func(c *Config) { c.Router, c.DNS, c.HostName, c.Search, c.MTU = netip.Addr{}, nil, "", nil, 0 }, ""},
 		"infinite":                {func(c *Config) { c.Lease = Infinite }, ""},
-		"an underscore":           {func(c *Config) { c.Domain = "_x.example" }, ""},
+		"an underscore":           {func(c *Config) { c.Search = []string{"_x.example"} }, ""},
 		"nothing":                 {func(c *Config) { *c = Config{} }, "interface"},
 		"a long interface name":   {func(c *Config) { c.Interface = "a123456789012345" }, "interface"},
 		"a slash in it":           {func(c *Config) { c.Interface = "a/b" }, "interface"},
@@ -40,8 +40,8 @@ func TestValidate(t *testing.T) {
 		"two labels":              {func(c *Config) { c.HostName = "a.b" }, "host name"},
 		"a hyphen first":          {func(c *Config) { c.HostName = "-a" }, "host name"},
 		"64 characters":           {func(c *Config) { c.HostName = strings.Repeat("a", 64) }, "host name"},
-		"an empty label":          {func(c *Config) { c.Domain = "a..b" }, "domain"},
-		"254 characters":          {func(c *Config) { c.Domain = strings.Repeat("a.", 127) }, "domain"},
+		"an empty label":          {func(c *Config) { c.Search = []string{"a.b", "a..b"} }, "domain"},
+		"254 characters":          {func(c *Config) { c.Search = []string{strings.Repeat("a.", 127)} }, "domain"},
 	} {
 		cfg := testConfig()
 		c.change(&cfg)

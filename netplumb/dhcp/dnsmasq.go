@@ -98,8 +98,11 @@ func dnsmasqOptions(cfg Config) []string {
 		}
 		args = append(args, servers)
 	}
-	if cfg.Domain != "" {
-		args = append(args, "--dhcp-option=option:domain-name,"+cfg.Domain)
+	if len(cfg.Search) > 0 {
+		args = append(args, "--dhcp-option=option:domain-name,"+cfg.Search[0])
+	}
+	if len(cfg.Search) > 1 {
+		args = append(args, "--dhcp-option=option:domain-search,"+strings.Join(cfg.Search, ","))
 	}
 	if cfg.MTU != 0 {
 		args = append(args, "--dhcp-option=option:mtu,"+strconv.Itoa(cfg.MTU))

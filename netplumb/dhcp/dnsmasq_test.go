@@ -32,6 +32,7 @@ func TestDnsmasqArgs(t *testing.T) {
 		"--dhcp-option=option:router,10.254.254.1",
 		"--dhcp-option=option:dns-server,192.0.2.53,192.0.2.54",
 		"--dhcp-option=option:domain-name,example.org",
+		"--dhcp-option=option:domain-search,example.org,kvmrun.internal",
 		"--dhcp-option=option:mtu,1400",
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
@@ -51,7 +52,7 @@ func TestDnsmasqArgsOfTheLeast(t *testing.T) {
 func TestDnsmasqRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no server in the guest's subnet": func(c *Config) { c.Address = netip.MustParsePrefix("10.254.254.7/32") },
-		"a domain with a comma":           func(c *Config) { c.Domain = "a,b" },
+		"a domain with a comma":           func(c *Config) { c.Search = []string{"a,b"} },
 		"a name with a comma":             func(c *Config) { c.HostName = "a,ignore" },
 		"a wildcard for an interface":     func(c *Config) { c.Interface = "tap*" },
 	} {

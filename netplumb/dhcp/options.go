@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/rfc1035label"
 )
 
 // A client takes messages of 576 bytes, IP and UDP headers included, unless it
@@ -53,8 +54,11 @@ func parameters(cfg Config) []dhcpv4.Option {
 	if cfg.HostName != "" {
 		list = append(list, dhcpv4.OptHostName(cfg.HostName))
 	}
-	if cfg.Domain != "" {
-		list = append(list, dhcpv4.OptDomainName(cfg.Domain))
+	if len(cfg.Search) > 0 {
+		list = append(list, dhcpv4.OptDomainName(cfg.Search[0]))
+	}
+	if len(cfg.Search) > 1 { // RFC 3397
+		list = append(list, dhcpv4.OptDomainSearch(&rfc1035label.Labels{Labels: cfg.Search}))
 	}
 	if addr, ok := cfg.broadcast(); ok {
 		list = append(list, dhcpv4.OptBroadcastAddress(ip(addr)))

@@ -27,7 +27,7 @@ func testConfig() Config {
 		Router:    netip.MustParseAddr("10.254.254.1"),
 		DNS:       []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("192.0.2.54")},
 		HostName:  "web",
-		Domain:    "example.org",
+		Search:    []string{"example.org", "kvmrun.internal"},
 		MTU:       1400,
 		ServerID:  netip.MustParseAddr("10.254.254.1"),
 	}

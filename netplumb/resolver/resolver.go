@@ -70,6 +70,19 @@ func Read(root string) (Config, error) {
 	return found, nil
 }
 
+// OfHost returns the servers that this host asks itself, those on its own loopback
+// among them. A file that does not exist names none and is no error. root is as for [Read].
+func OfHost(root string) ([]netip.Addr, error) {
+	text, err := readFile(filepath.Join(root, File))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the host's DNS servers: %w", err)
+	}
+	return Parse(text).Servers, nil
+}
+
 func readFile(path string) (text string, err error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -20,6 +20,24 @@ func servers(list ...string) []netip.Addr {
 	return out
 }
 
+// TestOfHost keeps the servers that no guest could ask.
+func TestOfHost(t *testing.T) {
+	root := t.TempDir()
+	if got, err := OfHost(root); err != nil || len(got) > 0 {
+		t.Errorf("without a file: %v, %v", got, err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, File), []byte("nameserver 127.0.0.53\nnameserver 2001:db8::1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := OfHost(root)
+	if d := cmp.Diff(servers("127.0.0.53", "2001:db8::1"), got, addrs); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string

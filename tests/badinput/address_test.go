@@ -31,7 +31,7 @@ func TestAddresses(t *testing.T) {
 	for _, bad := range []string{"", "x", "fe80::1", "192.0.2.1", "10.254.254.0", "10.254.254.255", "127.0.0.1", "0.0.0.0"} {
 		cases = append(cases, refusal{"--gateway=" + bad, with("--ip", "10.254.254.9", "--gateway", bad), exitAddress, []string{"gateway"}})
 	}
-	for _, bad := range []string{"x", "fe80::1", "10.0.0.1;reboot"} {
+	for _, bad := range []string{"x", "fe80::1", "10.0.0.1;reboot", "gateway,10.0.0.1", "10.0.0.1,off", "Host"} {
 		cases = append(cases, refusal{"--dns=" + bad, with("--dns", bad), exitAddress, []string{"--dns"}})
 	}
 	for _, bad := range []string{"", "x", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "52:54:00:00:00", "52:54:00:00:00:01:02:03", "52:54:00:00:00:0g", "52:54:0a:fe:fe:09,netdev=x"} {

@@ -16,7 +16,7 @@ func TestGuestIsTold(t *testing.T) {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, lab.ResolvConf("search example.net\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n"))
-			v := h.startNet(t, append(boot(t), "--name", "web_1", "--dhcp", server, "--mtu", "1400")...)
+			v := h.startNet(t, append(boot(t), "--name", "web_1", "--dhcp", server, "--dns", "host", "--mtu", "1400")...)
 			v.guestHas(t, "hostname", "web-1\n")
 			v.guestHas(t, "cat /sys/class/net/eth0/mtu", "1400\n")
 			v.guestHas(t, "cat /sys/class/net/eth0/address", v.MAC+"\n")
