@@ -67,10 +67,9 @@ func (l *Launcher) GC(ctx context.Context, o GCOptions) ([]Leftover, error) {
 	}
 	vms, err := l.adoptAll(ctx, o.DryRun)
 	swept, err2 := l.sweep(ctx, o.DryRun)
-	overlays, err3 := l.sweepOverlays(o.DryRun)
-	disks, err4 := l.sweepDisks(o.DryRun)
-	marked, err5 := l.sweepMarked(ctx, o)
-	return slices.Concat(vms, swept, overlays, disks, marked), during("gc", errors.Join(err, err2, err3, err4, err5))
+	data, err3 := l.sweepData(o.DryRun)
+	marked, err4 := l.sweepMarked(ctx, o)
+	return slices.Concat(vms, swept, data, marked), during("gc", errors.Join(err, err2, err3, err4))
 }
 
 // attempt does something about a leftover, unless that is a dry run's.
@@ -183,6 +182,20 @@ func (l *Launcher) recordedAddresses() (map[netip.Addr]bool, error) {
 		}
 	}
 	return found, err
+}
+
+// sweepData removes what nobody holds of the data directory.
+func (l *Launcher) sweepData(dryRun bool) ([]Leftover, error) {
+	info, err := os.Stat(l.data)
+	switch {
+	case err != nil:
+		return nil, ignoreGone(err)
+	case !info.IsDir():
+		return nil, fail(KindStorage, "choose another by --data-dir", "the data directory %s is not a directory", l.data)
+	}
+	overlays, err := l.sweepOverlays(dryRun)
+	disks, err2 := l.sweepDisks(dryRun)
+	return append(overlays, disks...), errors.Join(err, err2)
 }
 
 // sweepOverlays removes overlays whose makers were killed before they could take

@@ -146,9 +146,12 @@ func noSuchDisk(vm string) error {
 // sweepDisks removes what starts have left that were killed before a guest ran, and what
 // rm has that was. What somebody has the lock of is in use.
 func (l *Launcher) sweepDisks(dryRun bool) ([]Leftover, error) {
+	names, err := l.disks().Names()
+	if err != nil {
+		return nil, err
+	}
 	gone, err := l.disks().Sweep(dryRun)
-	names, err2 := l.disks().Names()
-	errs := []error{err, err2}
+	errs := []error{err}
 	for _, name := range names {
 		dropped, err := l.sweepDisksOf(name, dryRun)
 		if err != nil {
