@@ -53,7 +53,7 @@ func (s *Spec) checkRecorded(name string) error {
 	case s.RunAs.UID == 0 || s.RunAs.GID == 0:
 		return errors.New("QEMU never runs as root")
 	}
-	return nil
+	return s.checkRecordedTPM()
 }
 
 // checkPlan checks that what was done to the host was done for this VM.

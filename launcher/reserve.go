@@ -103,15 +103,18 @@ func (l *Launcher) unreserve(d *draft, folder vmdir.New) error {
 
 // leases are the resources that a completed Spec has for itself.
 func (s *Spec) leases() []string {
-	all := []string{
-		leaseOfIP(s.Network.IP),
-		leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10),
-	}
+	all := []string{leaseOfIP(s.Network.IP), leaseOfUID(s.RunAs.UID)}
 	if s.CID != 0 { // records of a kvmrun that knew of none have none
 		all = append(all, leaseOfCID(s.CID))
 	}
+	if s.TPM != nil {
+		all = append(all, leaseOfUID(s.TPM.RunAs.UID))
+	}
 	return all
 }
+
+// leaseOfUID names the lease of a user ID.
+func leaseOfUID(uid uint32) string { return leaseUID + strconv.FormatUint(uint64(uid), 10) }
 
 // leaseOfIP names the lease of an address.
 func leaseOfIP(ip netip.Addr) string { return leaseIP + ip.String() }
@@ -200,7 +203,7 @@ func (l *Launcher) chooseRest(d *draft) error {
 	if s.Network.Tap == "" {
 		s.Network.Tap = tapName(s.Name)
 	}
-	return errors.Join(l.chooseUser(s), l.chooseCID(s))
+	return errors.Join(l.chooseUser(s), l.chooseTPMUser(s), l.chooseCID(s))
 }
 
 // chooseAddress takes the address that was asked for, or the next free one of
@@ -240,7 +243,7 @@ func (l *Launcher) chooseIP(d *draft) error {
 // machine hardly ever get the same.
 func (l *Launcher) chooseUser(s *Spec) error {
 	if s.RunAs.UID != 0 {
-		if vm := l.root.Holder(leaseUID + strconv.FormatUint(uint64(s.RunAs.UID), 10)); vm != "" {
+		if vm := l.root.Holder(leaseOfUID(s.RunAs.UID)); vm != "" {
 			return fail(KindUsage, "choose another by --run-as, or leave it out", "VM %s runs as user %d, and VMs must be strangers to one another", vm, s.RunAs.UID)
 		}
 		return nil
@@ -258,7 +261,7 @@ func (l *Launcher) chooseUser(s *Spec) error {
 func (l *Launcher) freeUser(from uint32) (uint32, error) {
 	for n := range l.uids.Count {
 		uid := l.uids.First + (from%l.uids.Count+n)%l.uids.Count
-		if l.root.Holder(leaseUID+strconv.FormatUint(uint64(uid), 10)) == "" {
+		if l.root.Holder(leaseOfUID(uid)) == "" {
 			return uid, nil
 		}
 	}

@@ -171,6 +171,7 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks)
 		c.Screen.VNC = w.folder + "/vnc.sock"
 	}
 	c.Agent = w.agent(s)
+	c.TPM = w.tpm(s)
 	c.Sets = w.sets
 	return c
 }

@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 			s.Network.Uplink = ""
 		}, nil, nil, nil},
 		"uefi": {func(s *Spec) {
+			s.TPM = new(TPM)
 			s.UEFI = &UEFI{Secure: true, UEFI: firmware.UEFI{SMM: true,
 				Code: firmware.File{Path: "/usr/share/code.fd", Format: "raw"}, Template: firmware.File{Path: "/usr/share/vars.qcow2", Format: "qcow2"}}}
 		}, []*images.Chain{{Layers: []images.Layer{disk("/srv/web.qcow2", false)}}}, nil, nil},

@@ -49,6 +49,7 @@ type State struct {
 	Supervisor  process.ID     `json:"supervisor,omitzero"`
 	QEMU        process.ID     `json:"qemu,omitzero"`
 	Dnsmasq     process.ID     `json:"dnsmasq,omitzero"`
+	TPM         process.ID     `json:"tpm,omitzero"` // swtpm
 	QEMUVersion string         `json:"qemu_version,omitempty"`
 	Command     []string       `json:"command,omitempty"` // QEMU's arguments, as it was started
 	Vhost       bool           `json:"vhost"`

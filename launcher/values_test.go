@@ -64,6 +64,7 @@ func TestCheckRefusesWhatCannotBeMeant(t *testing.T) {
 		"Secure Boot on pc":   {func(s *Spec) { s.Machine, s.Memory, s.UEFI = qemu.PC, minUEFIMemory, &UEFI{Secure: true} }, "q35"},
 		"UEFI in 255 MiB":     {func(s *Spec) { s.Memory, s.UEFI = minUEFIMemory-Mebi, &UEFI{} }, "256M"},
 		"screen on microvm":   {func(s *Spec) { s.Machine, s.Screen = qemu.MicroVM, true }, "--vnc"},
+		"TPM on microvm":      {func(s *Spec) { s.Machine, s.TPM = qemu.MicroVM, &TPM{} }, "--tpm"},
 		"format":              {func(s *Spec) { s.Disks[0].Format = "vmdk" }, "--format"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ type deviceFlags struct {
 	firmware  string
 	variables string
 	vnc       bool
+	tpm       bool
 }
 
 // Choices of --firmware.
@@ -28,12 +29,16 @@ func (f *deviceFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.firmware, "firmware", firmwareBIOS, "what boots the disk: bios|uefi|uefi-secure (with Secure Boot)")
 	flags.StringVar(&f.variables, "firmware-vars", "", "UEFI: a file in which its variables stay, made if it is not there (default: they begin anew with each start)")
 	flags.BoolVar(&f.vnc, "vnc", false, "give the machine a screen, shown by VNC on a Unix socket (kvmrun inspect: files.vnc)")
+	flags.BoolVar(&f.tpm, "tpm", false, "give the machine a TPM 2.0, emulated by swtpm")
 	_ = c.RegisterFlagCompletionFunc("firmware", cobra.FixedCompletions([]string{firmwareBIOS, firmwareUEFI, firmwareSecure}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // complete puts what was asked for into the Spec.
 func (f *deviceFlags) complete(c *cobra.Command, s *launcher.Spec) error {
 	s.Screen = f.vnc
+	if f.tpm {
+		s.TPM = new(launcher.TPM)
+	}
 	switch f.firmware {
 	case firmwareBIOS:
 		if f.variables != "" {

@@ -15,7 +15,7 @@ func (c Config) Args() []string {
 	args := []string{c.Binary}
 	for _, part := range [][]string{
 		c.identity(), c.board(), c.descriptors(), c.monitors(), c.console(),
-		c.disks(), c.firmware(), c.boot(), c.network(), c.entropy(), c.agent(), c.vsock(), c.panics(), c.screen(), c.Extra,
+		c.disks(), c.firmware(), c.boot(), c.network(), c.entropy(), c.agent(), c.vsock(), c.panics(), c.screen(), c.tpm(), c.Extra,
 	} {
 		args = append(args, part...)
 	}

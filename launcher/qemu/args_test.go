@@ -52,7 +52,7 @@ func TestWholeVectors(t *testing.T) {
 	uefi := full(Q35)
 	uefi.UEFI = &UEFI{Code: Layer{Source: "/dev/fdset/4", Format: "raw", ReadOnly: true}, Variables: Layer{Source: "/dev/fdset/5", Format: "qcow2"}, SMM: true}
 	screen := full(PC)
-	screen.Screen = new(Screen)
+	screen.Screen, screen.TPM = new(Screen), &TPM{FD: 11}
 	for name, c := range map[string]Config{"pc-screen": screen, "uefi-secure": uefi, "q35": full(Q35), "pc-e1000": classic, "microvm": full(MicroVM), "microvm-kernel": kernel} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", name+".args")
@@ -118,6 +118,7 @@ func TestComponents(t *testing.T) {
 		{"flash memories", func(c *Config) { c.UEFI = &UEFI{} }, "-machine",
 			[]string{"q35,graphics=off,dump-guest-core=off,vmport=off,pflash0=uefi-code,pflash1=uefi-vars"}},
 		{"variables that SMM does not guard", func(c *Config) { c.UEFI = &UEFI{} }, "-global", nil},
+		{"a TPM by path", func(c *Config) { c.TPM = &TPM{Path: "/run/a,b"} }, "-tpmdev", []string{"emulator,id=tpm0,chardev=tpm-control"}},
 		{"a screen by path", func(c *Config) { c.Screen = &Screen{VNC: "/run/a,b"} }, "-vnc", []string{"unix:/run/a,,b"}},
 		{"microvm's bus", func(c *Config) { c.Machine = MicroVM }, "-device", []string{"virtio-rng-device,rng=rng0"}},
 	} {

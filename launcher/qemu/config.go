@@ -48,6 +48,7 @@ type Config struct {
 	NIC      NIC
 	Console  Console
 	Screen   *Screen // nil for none
+	TPM      *TPM    // nil for none
 	Monitors []Socket
 	// Agent is the path of two pipes to the guest's agent, without their endings .in
 	// and .out; "" for no port.

@@ -72,6 +72,7 @@ func (s *supervisor) regainAddress() error {
 // about what could not be undone.
 func (s *supervisor) end(failure error) error {
 	s.stopDnsmasq()
+	s.stopTPM()
 	s.dropDisks()
 	s.keepHome() // what was changed, and from what, is written there
 	var undone error

@@ -35,6 +35,9 @@ func (s *supervisor) launch(ctx context.Context) error {
 	if err := s.startDnsmasq(ctx); err != nil {
 		return err
 	}
+	if err := s.startTPM(&config, h); err != nil {
+		return err
+	}
 	if err := s.execute(config, h); err != nil {
 		return err
 	}

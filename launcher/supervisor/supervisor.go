@@ -171,6 +171,7 @@ func (s *supervisor) lookAfter() error {
 	defer cancel()
 	go s.watchNeighbour(ctx)
 	go s.keepDnsmasq(ctx)
+	go s.watchTPM(ctx)
 	failure, left := s.watch()
 	if left {
 		s.log.Info("another supervisor takes over")

@@ -69,6 +69,11 @@ exec 22<>/run/kvmrun-by-hand-web/uefi-vars
 rm /run/kvmrun-by-hand-web/uefi-vars
 mkfifo -m 0600 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out && chown 1890000001:1890000001 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out
 
+# a TPM
+mkdir -m 0700 /run/kvmrun-by-hand-web/tpm && chown --reference=/run/kvmrun-by-hand-web /run/kvmrun-by-hand-web/tpm
+setpriv --reuid=1890000001 --regid=1890000001 --clear-groups --no-new-privs -- swtpm socket --tpm2 --daemon --terminate --pid file=/run/kvmrun-by-hand-web/tpm/pid --ctrl type=unixio,path=/run/kvmrun-by-hand-web/tpm/control --tpmstate dir=/run/kvmrun-by-hand-web/tpm
+undo+=('kill "$(cat /run/kvmrun-by-hand-web/tpm/pid)" 2>/dev/null')
+
 # QEMU, as a user of its own without any privilege
 undo+=('kill $(jobs -p) 2>/dev/null; wait')
 setpriv \
@@ -112,5 +117,8 @@ setpriv \
     -chardev pipe,id=agent0,path=/run/kvmrun-by-hand-web/agent \
     -device virtserialport,bus=ports0.0,id=agent0,chardev=agent0,name=org.qemu.guest_agent.0 \
     -action panic=none \
-    -device pvpanic <&0 &
+    -device pvpanic \
+    -chardev socket,id=tpm-control,path=/run/kvmrun-by-hand-web/tpm/control \
+    -tpmdev emulator,id=tpm0,chardev=tpm-control \
+    -device tpm-crb,tpmdev=tpm0 <&0 &
 wait $!

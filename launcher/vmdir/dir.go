@@ -24,6 +24,7 @@ const (
 	QEMULog       = "qemu.log"        // QEMU's standard output and error
 	SupervisorLog = "supervisor.log"  // the supervisor's own
 	DnsmasqLog    = "dnsmasq.log"     // a real dnsmasq's, if one serves the VM
+	TPMLog        = "swtpm.log"       // an emulated TPM's, if the VM has one
 	ConsoleSocket = "console.sock"    // the serial port
 	MonitorSocket = "qmp.sock"        // QMP for the user and the commands
 	ScreenSocket  = "vnc.sock"        // the screen, if there is one

@@ -109,6 +109,7 @@ func TestHardware(t *testing.T) {
 	h.refuseStart(t, []refusal{
 		{"variables without UEFI", []string{disk, "--firmware-vars", "/run/img/vars"}, exitUsage, []string{"--firmware uefi"}},
 		{"screen in microvm", []string{disk, "--machine", "microvm", "--vnc"}, exitUsage, []string{"microvm", "--vnc"}},
+		{"TPM in microvm", []string{disk, "--machine", "microvm", "--tpm"}, exitUsage, []string{"microvm", "--tpm"}},
 		{"UEFI in microvm", []string{disk, "--machine", "microvm", "--firmware", "uefi"}, exitUsage, []string{"microvm", "q35"}},
 		{"UEFI in little memory", []string{disk, "--memory", "128M", "--firmware", "uefi"}, exitUsage, []string{"--memory 128M", "256M"}},
 		{"variables of another size", []string{disk, "--memory", "256M", "--firmware", "uefi", "--firmware-vars", "/run/img/list.yaml"}, exitImage, []string{"/run/img/list.yaml"}},
