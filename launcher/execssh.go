@@ -80,7 +80,7 @@ const mark = "KVMRUN_EXEC"
 // not tell of one that a signal ended. Of the one status that is ssh's own, too, it leaves
 // a file.
 func (e *execution) script(id string) string {
-	script := fmt.Sprintf(`env %s=%s "$@"; s=$?; [ $s != %d ] || : >%s; exit $s`, mark, id, sshStatus, witness(id))
+	script := fmt.Sprintf(`export %s=%s; (exec "$@"); s=$?; [ $s != %d ] || : >%s; exit $s`, mark, id, sshStatus, witness(id))
 	words := []string{"exec", "sh", "-c", quote(script), "sh"}
 	for _, word := range e.command {
 		words = append(words, quote(word))

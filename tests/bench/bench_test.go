@@ -35,6 +35,7 @@ var subjects = map[string][]subject{
 		{"images", measureImages},
 		{"cold", measureCold},
 		{"traffic", measureTraffic},
+		{"talk", measureTalk},
 	},
 	peersSection: {
 		{"libvirt", measureLibvirt},

@@ -10,7 +10,7 @@
 #                           and more), which the other's cloud kernel lacks
 #   build.sh OUT ssh        OUT/ssh-initrd, the first one's initrd with an SSH
 #                           server, which takes its keys from the seed disk,
-#                           and QEMU's guest agent
+#                           a server for scp, and QEMU's guest agent
 #
 # The console is ttyS0. "guest: ready" on it says that init is done, "guest:
 # lease eth0 ADDRESS/LENGTH …" that an address was taken by DHCP; a shell
@@ -183,7 +183,7 @@ make_initrd() {
 
 ssh_packages() {
 	echo dropbear-bin libtomcrypt1 libtommath1 libgmp10 libcrypt1 zlib1g libc6 \
-		qemu-guest-agent libglib2.0-0 libnuma1 libudev1 liburing2 libpcre2-8-0
+		openssh-sftp-server qemu-guest-agent libglib2.0-0 libnuma1 libudev1 liburing2 libpcre2-8-0
 }
 
 # make_ssh_initrd puts an archive behind the initrd, which the kernel unpacks too.
@@ -199,8 +199,10 @@ make_ssh_initrd() {
 	for program in usr/sbin/dropbear usr/bin/dropbearconvert usr/sbin/qemu-ga; do
 		install -m 755 "$work/root/$program" "$tree/bin"
 	done
+	install -D -m 755 "$work/root/usr/lib/openssh/sftp-server" "$tree/usr/lib/sftp-server"
 	libraries=$work/root/usr/lib/x86_64-linux-gnu:$work/root/lib/x86_64-linux-gnu
-	LD_LIBRARY_PATH=$libraries ldd "$tree/bin/dropbear" "$tree/bin/dropbearconvert" "$tree/bin/qemu-ga" |
+	LD_LIBRARY_PATH=$libraries ldd "$tree/bin/dropbear" "$tree/bin/dropbearconvert" "$tree/bin/qemu-ga" \
+		"$tree/usr/lib/sftp-server" |
 		grep -o '/[^ ]*' | grep -v ':$' | sort -u | while read -r library; do
 		place=$tree/lib/x86_64-linux-gnu
 		case $library in */ld-linux*) place=$tree/lib64 ;; esac
