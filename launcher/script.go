@@ -161,7 +161,7 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks)
 			*file.source = qemu.Source(fmt.Sprintf("/proc/self/fd/%d", w.open("<", file.path)))
 		}
 	}
-	w.firmware(s.UEFI, &c)
+	w.firmware(s.UEFI, own, &c)
 	c.NIC.Tap.Name = s.Network.Tap
 	c.Monitors = c.Monitors[1:] // there is no supervisor
 	c.Monitors[0].Path = w.folder + "/qmp.sock"

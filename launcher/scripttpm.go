@@ -13,7 +13,7 @@ func (w *scriptWriter) tpm(s *Spec) *qemu.TPM {
 	}
 	folder := w.folder + "/tpm"
 	as := dropPrivileges(&Spec{RunAs: s.RunAs}, 0) // QEMU must reach its socket
-	w.step("a TPM", []string{
+	w.step("a TPM, which is new each time", []string{
 		"mkdir -m 0700 " + folder + " && chown --reference=" + w.folder + " " + folder,
 		strings.Join(as, " ") + " swtpm " + strings.Join(SwtpmArgs, " ") + " --daemon --terminate --pid file=" + folder + "/pid" +
 			" --ctrl type=unixio,path=" + folder + "/control --tpmstate dir=" + folder,

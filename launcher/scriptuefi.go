@@ -8,12 +8,16 @@ import (
 
 // firmware opens a UEFI firmware and its variables. Those that nobody keeps are a copy
 // without a name.
-func (w *scriptWriter) firmware(u *UEFI, c *qemu.Config) {
+func (w *scriptWriter) firmware(u *UEFI, own *scriptDisks, c *qemu.Config) {
 	if u == nil {
 		return
 	}
 	variables := u.Variables
-	if variables == "" {
+	if variables == "" && own != nil {
+		variables = own.folder + "/" + u.keptName()
+	}
+	passing := variables == ""
+	if passing {
 		variables = w.folder + "/uefi-vars"
 		fmt.Fprintf(w, "cp %s %s\n", quote(u.Template.Path), variables)
 	} else {
@@ -24,7 +28,7 @@ func (w *scriptWriter) firmware(u *UEFI, c *qemu.Config) {
 		Variables: qemu.Layer{Source: w.source("<>", variables), Format: u.Template.Format},
 		SMM:       u.SMM,
 	}
-	if u.Variables == "" {
+	if passing {
 		fmt.Fprintf(w, "rm %s\n", variables)
 	}
 }

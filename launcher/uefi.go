@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
+	"kvmrun/launcher/disks"
 	"kvmrun/launcher/firmware"
 	"kvmrun/launcher/qemu"
 )
@@ -20,8 +21,8 @@ type UEFI struct {
 	// Secure asks for Secure Boot with the keys that the firmware comes with.
 	Secure bool `json:"secure,omitempty"`
 	// Variables is a file in which the firmware keeps its variables, made at the first
-	// start. It stays the user's, as a disk does. If empty, they are in memory and
-	// begin anew with each start.
+	// start. It stays the user's, as a disk does. If empty, they lie beside the VM's kept
+	// disks, or begin anew with each start where it has none.
 	Variables string `json:"variables,omitempty"`
 	// What was found on this host. Whatever a caller says of it is overwritten.
 	firmware.UEFI
@@ -103,18 +104,43 @@ func OpenVariables(u *UEFI) (*images.Chain, error) {
 	}
 	switch err = chain.CheckUnused(); {
 	case errors.Is(err, images.ErrInUse):
-		err = fail(KindImageInUse, "give each VM variables of its own", "--firmware-vars %s is in use by another QEMU", u.Variables)
+		err = fail(KindImageInUse, "give each VM variables of its own", "the variables in %s are in use by another QEMU", u.Variables)
 	case err == nil && len(chain.Layers) > 1:
-		err = fail(KindImage, "name one by itself", "--firmware-vars %s has a backing file", u.Variables)
+		err = fail(KindImage, "name one by itself", "%s has a backing file", u.Variables)
 	case err == nil && chain.VirtualSize() != size:
-		err = fail(KindImage, "name a file that is not there, and it is made",
-			"--firmware-vars %s has %d bytes; %s wants %d", u.Variables, chain.VirtualSize(), u.Code.Path, size)
+		err = fail(KindImage, "move it away, and it is made anew",
+			"the variables in %s have %d bytes; %s wants %d", u.Variables, chain.VirtualSize(), u.Code.Path, size)
 	}
 	if err != nil {
 		_ = chain.Close()
 		return nil, err
 	}
 	return chain, nil
+}
+
+// KeptVariables is the file beside a VM's kept disks in which its firmware's variables
+// stay; empty if it keeps no disks. A firmware with Secure Boot must not go on with
+// variables that another made without keys.
+func (s *Spec) KeptVariables(data string) string {
+	return s.besideDisks(data, s.UEFI.keptName())
+}
+
+func (u *UEFI) keptName() string {
+	if u.Secure {
+		return disks.SecureVariables
+	}
+	return disks.Variables
+}
+
+// KeptTPMState is the file beside a VM's kept disks in which its TPM's state stays; empty
+// if it keeps no disks.
+func (s *Spec) KeptTPMState(data string) string { return s.besideDisks(data, disks.TPMState) }
+
+func (s *Spec) besideDisks(data, name string) string {
+	if !s.KeepsDisks() {
+		return ""
+	}
+	return filepath.Join(disks.At(data).Folder(s.Name), name)
 }
 
 // MakeVariables makes the file with the firmware's variables if it is not there, whole
@@ -125,7 +151,7 @@ func MakeVariables(u *UEFI) error {
 	}
 	err := makeVariables(u)
 	if err != nil && !errors.Is(err, fs.ErrExist) { // somebody was quicker
-		return fail(KindImage, fmt.Sprintf("make it by cp %s %s", u.Template.Path, u.Variables), "--firmware-vars: cannot make %s: %w", u.Variables, err)
+		return fail(KindImage, fmt.Sprintf("make it by cp %s %s", u.Template.Path, u.Variables), "the firmware's variables: cannot make %s: %w", u.Variables, err)
 	}
 	return nil
 }

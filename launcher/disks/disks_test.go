@@ -324,3 +324,24 @@ func TestNames(t *testing.T) {
 		t.Error("a file has no names, and says nothing")
 	}
 }
+
+// TestWhatLiesBesideDisks goes with them, and is no reason to keep a folder.
+func TestWhatLiesBesideDisks(t *testing.T) {
+	t.Parallel()
+	r := At(t.TempDir())
+	for name, last := range map[string]func(*Folder) error{"removed": (*Folder).Remove, "without disks": func(f *Folder) error {
+		_, err := f.DropUnused(false)
+		return err
+	}} {
+		f := open(t, r)
+		add(t, f, 0)
+		for _, file := range besideDisks {
+			write(t, r.Folder("web"), file, "x")
+		}
+		must(t, last(f))
+		must(t, f.Close())
+		if got := left(t, r); got != "" {
+			t.Errorf("%s: left is %s", name, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -39,6 +40,15 @@ func (f *Folder) there() error {
 	}
 	return err
 }
+
+// What is kept of a machine beside its disks, and goes with them.
+const (
+	Variables       = "uefi.vars"        // what its UEFI keeps
+	SecureVariables = "uefi-secure.vars" // the same of one with Secure Boot, whose keys are among it
+	TPMState        = "tpm.state"
+)
+
+var besideDisks = []string{Variables, SecureVariables, TPMState}
 
 // File is the path of the disk of a number.
 func (f *Folder) File(number int) string { return f.root.File(f.vm, number) }
@@ -227,7 +237,8 @@ func (f *Folder) foreign() (string, error) {
 	for _, e := range entries {
 		_, disk := number(e.Name())
 		passing := strings.HasPrefix(e.Name(), "."+recordFile) || images.IsPassing(e.Name())
-		if !e.Type().IsRegular() || !disk && !passing && e.Name() != recordFile {
+		known := disk || passing || e.Name() == recordFile || slices.Contains(besideDisks, e.Name())
+		if !e.Type().IsRegular() || !known {
 			return e.Name(), nil
 		}
 	}

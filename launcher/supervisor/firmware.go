@@ -18,7 +18,11 @@ func (s *supervisor) openFirmware(config *qemu.Config, h *handover) error {
 	if err != nil {
 		return err
 	}
-	variables, err := openVariables(u)
+	kept := *u
+	if kept.Variables == "" {
+		kept.Variables = s.spec.KeptVariables(s.data)
+	}
+	variables, err := openVariables(&kept)
 	if err != nil {
 		_ = code.Close()
 		return err

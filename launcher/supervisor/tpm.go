@@ -47,9 +47,22 @@ func (s *supervisor) startTPM(config *qemu.Config, h *handover) error {
 	return s.executeTPM(control, state, log)
 }
 
-// openTPMState is where swtpm keeps what the TPM must not forget: in memory, for as long
-// as the VM runs.
+// openTPMState is where swtpm keeps what the TPM must not forget: beside the VM's kept
+// disks, or in memory for as long as the VM runs. swtpm opens it anew by way of /proc, for
+// which the file must be its user's; nobody but root can reach it by its path.
 func (s *supervisor) openTPMState() (*os.File, error) {
+	if path := s.spec.KeptTPMState(s.data); path != "" {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		run := s.spec.TPM.RunAs
+		if err := f.Chown(int(run.UID), int(run.GID)); err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		return f, nil
+	}
 	fd, err := unix.MemfdCreate("kvmrun-tpm", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)

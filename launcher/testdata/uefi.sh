@@ -69,7 +69,7 @@ exec 22<>/run/kvmrun-by-hand-web/uefi-vars
 rm /run/kvmrun-by-hand-web/uefi-vars
 mkfifo -m 0600 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out && chown 1890000001:1890000001 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.out
 
-# a TPM
+# a TPM, which is new each time
 mkdir -m 0700 /run/kvmrun-by-hand-web/tpm && chown --reference=/run/kvmrun-by-hand-web /run/kvmrun-by-hand-web/tpm
 setpriv --reuid=1890000001 --regid=1890000001 --clear-groups --no-new-privs -- swtpm socket --tpm2 --daemon --terminate --pid file=/run/kvmrun-by-hand-web/tpm/pid --ctrl type=unixio,path=/run/kvmrun-by-hand-web/tpm/control --tpmstate dir=/run/kvmrun-by-hand-web/tpm
 undo+=('kill "$(cat /run/kvmrun-by-hand-web/tpm/pid)" 2>/dev/null')

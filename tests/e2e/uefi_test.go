@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ const mountVariables = "insmod /modules/efivarfs.ko; mkdir -p /tmp/efi; mount -t
 // guest tells its firmware to keep is there when it starts again.
 func TestUEFI(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := withImage(t, lab.Guest(t).Disk)
 	disk := lab.Guest(t).CopyDisk(t)
 	variables := filepath.Join(t.TempDir(), "vars, kept.fd")
 	args := []string{disk, "--name", "web", "--memory", "256M", "--firmware", "uefi", "--firmware-vars", variables}
@@ -30,12 +31,24 @@ func TestUEFI(t *testing.T) {
 		t.Errorf("QEMU is told a path: %s", command)
 	}
 	h.must(t, "stop", "--force", "web")
+	if text, err := os.ReadFile(variables); err != nil || !strings.Contains(string(text), "hello") {
+		t.Errorf("the guest's variable is not in the file of %d bytes: %v", len(text), err)
+	}
 
+	// A machine with a disk from the store keeps variables and its TPM's state beside it.
+	args = []string{"tiny", "--name", "kept", "--memory", "256M", "--firmware", "uefi", "--tpm"}
+	v = h.startNet(t, args...)
+	v.guestHas(t, mountVariables+`printf '\7\0\0\0hello' >`+variable+"; echo $?", "0\n")
+	h.must(t, "stop", "--force", "kept")
 	v = h.startNet(t, args...)
 	v.guestHas(t, mountVariables+"tail -c +5 "+variable, "hello")
-	h.must(t, "stop", "--force", "web")
+	// swtpm says so when its state is a new one.
+	if log, err := os.ReadFile(h.Host.File("/run/kvmrun/vms/kept/swtpm.log")); err != nil || strings.Contains(string(log), "Formatting") {
+		t.Errorf("the TPM is new: %s %v", log, err)
+	}
+	h.must(t, "stop", "--force", "kept")
+	h.must(t, "rm", "kept")
 
-	// Without a file the variables are as the firmware brought them.
 	r := h.run(t, startArgs(lab.BlankDisk(t, "raw"), "--format", "raw", "--memory", "256M", "--firmware", "uefi-secure", "--name", "db", "--wait", "console:BdsDxe: ")...)
 	if r.ExitCode != 0 {
 		t.Errorf("Secure Boot's firmware does not speak: %s", r)
