@@ -149,10 +149,29 @@ func askMonitor(ctx context.Context, dir vmdir.Dir, patience time.Duration, comm
 // endsNamed finds the taps and the card with a MAC in what QEMU's info network
 // prints. Behind a hub the hub's port is named before either. Names that are no
 // words are left out: a shell is to read them.
-func endsNamed(clients, mac string) (names []string) {
+func endsNamed(clients, mac string) []string {
+	return clientsNamed(clients, func(about string) bool {
+		return strings.Contains(about, ",type=tap") || strings.Contains(strings.ToLower(about), "macaddr="+mac)
+	})
+}
+
+// CardNamed is the name by which QEMU knows the card with a MAC, as its info network
+// prints it; "" if there is none. It is what set_link wants.
+func CardNamed(clients, mac string) string {
+	names := clientsNamed(clients, func(about string) bool {
+		return strings.Contains(strings.ToLower(about), "macaddr="+mac)
+	})
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+// clientsNamed are the names of those in a list of info network's that match.
+func clientsNamed(clients string, match func(about string) bool) (names []string) {
 	for line := range strings.Lines(clients) {
 		before, rest, _ := strings.Cut(strings.TrimLeft(line, ` \`), ": index=")
-		if strings.Contains(rest, ",type=tap") || strings.Contains(strings.ToLower(rest), "macaddr="+mac) {
+		if match(rest) {
 			if name := before[strings.LastIndexByte(before, ' ')+1:]; clientName.MatchString(name) {
 				names = append(names, name)
 			}

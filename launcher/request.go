@@ -18,6 +18,8 @@ const (
 	WakeUp    = syscall.SIGUSR1    // let the guest go on
 	HoldStill = syscall.Signal(40) // have the guest stand still
 	ResetIt   = syscall.Signal(41) // reset the machine
+	PlugIn    = syscall.Signal(42) // raise the link of the guest's card
+	Unplug    = syscall.Signal(43) // take it down
 )
 
 // request is something that a supervisor is asked for.
@@ -30,6 +32,8 @@ var (
 	resumeRequest = request{WakeUp, func(s *State) Attempt { return s.Resumed }}
 	pauseRequest  = request{HoldStill, func(s *State) Attempt { return s.Paused }}
 	resetRequest  = request{ResetIt, func(s *State) Attempt { return s.Reset }}
+	plugInRequest = request{PlugIn, func(s *State) Attempt { return s.Linked }}
+	unplugRequest = request{Unplug, func(s *State) Attempt { return s.Linked }}
 )
 
 // ask has the VM's supervisor do something, or a new one if it has none or loses it

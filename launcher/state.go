@@ -57,6 +57,8 @@ type State struct {
 	Resumed     Attempt        `json:"resumed,omitzero"`
 	Paused      Attempt        `json:"paused,omitzero"`
 	Reset       Attempt        `json:"reset,omitzero"`
+	Linked      Attempt        `json:"linked,omitzero"`
+	LinkDown    bool           `json:"link_down,omitempty"` // the guest's card is without its cable
 }
 
 // PresentBoot is what is known of a guest's present boot, which began when the VM was started

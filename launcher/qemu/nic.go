@@ -9,6 +9,9 @@ import (
 // DefaultModel is the card that a guest gets unless told otherwise.
 const DefaultModel = "virtio-net-pci"
 
+// CardID is what the card is called in QEMU, where it has a name of ours.
+const CardID = "nic0"
+
 // roms are the PCI cards to which QEMU would load a boot ROM that no guest of
 // ours boots from; unknown models are left as they are.
 var roms = map[string]bool{
@@ -37,7 +40,7 @@ func (c Config) network() []string {
 	if n.Form == FormNet {
 		return n.classic()
 	}
-	device := c.model() + ",netdev=net0,id=nic0,mac=" + n.MAC.String()
+	device := c.model() + ",netdev=net0,id=" + CardID + ",mac=" + n.MAC.String()
 	if roms[c.model()] {
 		device += ",romfile="
 	}

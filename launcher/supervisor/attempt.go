@@ -14,6 +14,9 @@ const (
 	eventResumed = "resumed"
 	eventPaused  = "paused"
 	eventReset   = "reset"
+
+	eventLinkUp   = "link-up"
+	eventLinkDown = "link-down"
 )
 
 // attemptTime is how long QEMU may take for what was asked, to make requests to disks

@@ -54,6 +54,8 @@ type supervisor struct {
 	wake    chan os.Signal    // asks to let the guest go on
 	hold    chan os.Signal    // asks to have it stand still
 	again   chan os.Signal    // asks to reset the machine
+	plug    chan os.Signal    // asks to raise the link of the guest's card
+	unplug  chan os.Signal    // asks to take it down
 	leave   chan os.Signal    // asks to let go of the VM
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
 	tasks   chan func()
@@ -76,6 +78,7 @@ type supervisor struct {
 func Run(socket *os.File) error {
 	button, leave := told(launcher.PowerButton), told(launcher.Leave)
 	wake, hold, again := told(launcher.WakeUp), told(launcher.HoldStill), told(launcher.ResetIt)
+	plug, unplug := told(launcher.PlugIn), told(launcher.Unplug)
 	starter, err := newStarter(socket)
 	if err != nil {
 		return err
@@ -94,6 +97,7 @@ func Run(socket *os.File) error {
 	}
 	defer s.close()
 	s.button, s.wake, s.hold, s.again, s.leave = button, wake, hold, again, leave
+	s.plug, s.unplug = plug, unplug
 	if order.Mode == launcher.ModeAdopt {
 		return s.runAdopted()
 	}

@@ -60,6 +60,10 @@ func (s *supervisor) watch() (failure error, left bool) {
 			s.pause()
 		case <-s.again:
 			s.reset()
+		case <-s.plug:
+			s.setLink(true)
+		case <-s.unplug:
+			s.setLink(false)
 		case <-quiet:
 			rest()
 		case <-trim.C:

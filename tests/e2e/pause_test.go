@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,49 @@ func (h *host) happened(t *testing.T, name string, events ...string) {
 		}
 		at += found + 1
 	}
+}
+
+// TestSetLink pulls the cable of guests' cards, in both forms, and puts it back.
+func TestSetLink(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.startNet(t, append(boot(t), "--name", "web")...)
+	h.start(t, frozen(t, "--name", "classic", "--model", "e1000")...)
+	before := v.carrierChanges(t)
+	h.must(t, "set", "web", "classic", "--link", "down")
+	h.must(t, "set", "web", "--link", "down") // as it is already
+	if err := h.LAN.Ping(v.IP, patience/60); err == nil {
+		t.Error("a guest without a cable answers")
+	}
+	h.killSupervisor(t, "web")
+	if inspected := h.must(t, "inspect", "web"); !strings.Contains(inspected, `"link_down": true`) {
+		t.Errorf("inspect does not say that the link is down:\n%s", inspected)
+	}
+	h.must(t, "set", "web", "classic", "--link", "up")
+	v.reachedFrom(t, h.LAN)
+	if after := v.carrierChanges(t); after != before+2 {
+		t.Errorf("the guest has seen its carrier change %d times, want 2", after-before)
+	}
+	if inspected := h.must(t, "inspect", "web"); strings.Contains(inspected, "link_down") {
+		t.Errorf("inspect says that the link is down:\n%s", inspected)
+	}
+	h.happened(t, "web", "link-down", "link-down", "adopted", "link-up")
+	h.fails(t, 2, "set", "web", "--link", "sideways")
+	h.fails(t, 2, "set", "web")
+	h.fails(t, 3, "set", "nobody", "--link", "up")
+	h.must(t, "stop", "--all", "--force")
+	h.isAsBefore(t)
+}
+
+// carrierChanges is how often the guest's card has got or lost its cable, to the guest.
+func (v *vm) carrierChanges(t *testing.T) int {
+	t.Helper()
+	text := strings.TrimSpace(v.sh(t, "cat /sys/class/net/eth0/carrier_changes"))
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("the guest's carrier: %q", text)
+	}
+	return n
 }
 
 // TestPause pauses VMs and lets them go on, whoever looks after them.
