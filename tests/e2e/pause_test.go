@@ -63,6 +63,32 @@ func TestSetLink(t *testing.T) {
 	h.isAsBefore(t)
 }
 
+// TestSetMemory has a guest give memory back, and get it again.
+func TestSetMemory(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	v := h.startNet(t, append(append(boot(t), "--name", "web"), "--", "-device", "virtio-balloon-pci")...)
+	h.start(t, frozen(t, "--name", "without")...)
+	if said := h.fails(t, 12, "set", "web", "--memory", "96M", "--timeout", "300ms"); !strings.Contains(said, "the guest has 128M") {
+		t.Errorf("of a guest without a driver it says %q", said)
+	}
+	v.sh(t, "insmod /modules/virtio_balloon.ko")
+	h.must(t, "set", "web", "--memory", "96M")
+	if left := h.stats(t, "web").Balloon; left != 96<<20 {
+		t.Errorf("the guest has %d bytes, want 96 MiB", left)
+	}
+	h.must(t, "set", "web", "--memory", "128")
+	if left := h.stats(t, "web").Balloon; left != 128<<20 {
+		t.Errorf("the guest has %d bytes again, want 128 MiB", left)
+	}
+	h.fails(t, 2, "set", "web", "--memory", "129M")
+	h.fails(t, 2, "set", "web", "--memory", "4M")
+	h.fails(t, 2, "set", "web", "--memory", "x")
+	h.fails(t, 6, "set", "without", "--memory", "16M")
+	h.must(t, "stop", "--all", "--force")
+	h.isAsBefore(t)
+}
+
 // carrierChanges is how often the guest's card has got or lost its cable, to the guest.
 func (v *vm) carrierChanges(t *testing.T) int {
 	t.Helper()
