@@ -29,7 +29,7 @@ const (
 )
 
 // TestFlood has a QEMU flood its supervisor with all that a guest, or a QEMU that
-// a guest has taken over, can: DHCP by the tap, events by the monitor, words on
+// a guest has taken over, can: DHCP and DNS by the tap, events by the monitor, words on
 // standard error, each as fast as they are taken. The supervisor stays small and
 // does its work, and its own events are not lost.
 func TestFlood(t *testing.T) {
@@ -152,10 +152,11 @@ func flood(command string) error {
 	if err != nil {
 		return err
 	}
-	frame, err := discover(mac)
+	discovery, err := discover(mac)
 	if err != nil {
 		return err
 	}
+	frames := [][]byte{discovery, lookUp(mac, "\x03web"), lookUp(mac, "\x07example\x03org")}
 	listener, err := net.FileListener(os.NewFile(uintptr(fds[0]), "monitor"))
 	if err != nil {
 		return err
@@ -170,7 +171,9 @@ func flood(command string) error {
 	tap := os.NewFile(uintptr(fds[1]), "tap")
 	go func() {
 		for {
-			_, _ = tap.Write(frame) // a full queue is no reason to end
+			for _, frame := range frames {
+				_, _ = tap.Write(frame) // a full queue is no reason to end
+			}
 		}
 	}()
 	go func() {
@@ -203,7 +206,11 @@ func serveMonitor(conn net.Conn) error {
 		if command.ID == nil {
 			command.ID = json.RawMessage("null")
 		}
-		_, err = fmt.Fprintf(conn, `{"return": {"status": "running"}, "id": %s}`+"\r\n", command.ID)
+		result := `{"status": "running"}`
+		if command.Execute == "query-chardev" {
+			result = "[]"
+		}
+		_, err = fmt.Fprintf(conn, `{"return": %s, "id": %s}`+"\r\n", result, command.ID)
 		return command.Execute, err
 	}
 	for asked := ""; asked != "query-status"; {
@@ -236,13 +243,23 @@ func discover(mac net.HardwareAddr) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload := message.ToBytes()
+	return datagram(mac, []byte{0, 0, 0, 0, 255, 255, 255, 255}, []byte{0, 68, 0, 67}, message.ToBytes()), nil
+}
+
+// lookUp is a question for the address of a name, of labels with their lengths.
+func lookUp(mac net.HardwareAddr, name string) []byte {
+	question := "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + name + "\x00\x00\x01\x00\x01"
+	return datagram(mac, []byte{10, 254, 254, 2, 10, 254, 254, 1}, []byte{0x80, 0, 0, 53}, []byte(question))
+}
+
+// datagram is a UDP datagram in its frame, between two addresses and two ports.
+func datagram(mac net.HardwareAddr, addresses, ports, payload []byte) []byte {
 	frame := append(bytes.Repeat([]byte{0xff}, 6), mac...)
 	frame = append(frame, 0x08, 0x00, 0x45, 0)
 	frame = binary.BigEndian.AppendUint16(frame, uint16(28+len(payload)))
-	frame = append(frame, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, 68, 0, 67)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(8+len(payload)))
-	return append(append(frame, 0, 0), payload...), nil
+	frame = append(append(frame, 0, 0, 0, 0, 64, 17, 0, 0), addresses...)
+	frame = binary.BigEndian.AppendUint16(append(frame, ports...), uint16(8+len(payload)))
+	return append(append(frame, 0, 0), payload...)
 }
 
 // isFlood tells whether this process is to be that QEMU.
