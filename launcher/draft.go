@@ -53,7 +53,7 @@ func (l *Launcher) draft(spec Spec) (*draft, error) {
 	if d.kept, err = l.kept(d.spec.Name); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.findFirmware, d.findSwtpm, d.findFirstBoot, d.chooseAccel} {
+	for _, step := range []func() error{d.findQEMU, d.findDnsmasq, d.findImages, d.findFirmware, d.findSwtpm, d.findShares, d.findFirstBoot, d.chooseAccel} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -80,6 +80,9 @@ func (l *Launcher) whole(ctx context.Context, name string, o *StopOptions) (Spec
 			files = append(files, *file)
 		}
 	}
+	for _, share := range spec.Shares {
+		files = append(files, share.Folder)
+	}
 	for _, file := range files {
 		if _, err := os.Stat(file); file != "" && err != nil {
 			return Spec{}, fail(KindImage, "put it back; the VM was left alone", "it could not be started again: %w", err)

@@ -172,6 +172,7 @@ func (w *scriptWriter) config(s *Spec, chains []*images.Chain, own *scriptDisks)
 	}
 	c.Agent = w.agent(s)
 	c.TPM = w.tpm(s)
+	c.Shares = w.shares(s)
 	c.Sets = w.sets
 	return c
 }

@@ -41,8 +41,9 @@ type Spec struct {
 
 	Network Network `json:"network"`
 	// Screen is a graphics card, whose picture is shown by VNC on a socket of the VM's.
-	Screen bool `json:"screen,omitempty"`
-	TPM    *TPM `json:"tpm,omitempty"` // nil for none
+	Screen bool    `json:"screen,omitempty"`
+	TPM    *TPM    `json:"tpm,omitempty"` // nil for none
+	Shares []Share `json:"shares,omitempty"`
 
 	// CID is the guest's address in the vsock address family (vsock(7)), where the host
 	// has that; no other VM of the run directory has the same.

@@ -49,7 +49,8 @@ type State struct {
 	Supervisor  process.ID     `json:"supervisor,omitzero"`
 	QEMU        process.ID     `json:"qemu,omitzero"`
 	Dnsmasq     process.ID     `json:"dnsmasq,omitzero"`
-	TPM         process.ID     `json:"tpm,omitzero"` // swtpm
+	TPM         process.ID     `json:"tpm,omitzero"`     // swtpm
+	Shares      []process.ID   `json:"shares,omitempty"` // virtiofsds, in the order of the description's
 	QEMUVersion string         `json:"qemu_version,omitempty"`
 	Command     []string       `json:"command,omitempty"` // QEMU's arguments, as it was started
 	Vhost       bool           `json:"vhost"`

@@ -98,7 +98,7 @@ func (s *Spec) check() error {
 	if err := s.checkHardware(); err != nil {
 		return err
 	}
-	for _, part := range []func() error{s.checkUEFI, s.checkTPM, s.checkFirstBoot} {
+	for _, part := range []func() error{s.checkUEFI, s.checkTPM, s.checkShares, s.checkFirstBoot} {
 		if err := part(); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ type deviceFlags struct {
 	variables string
 	vnc       bool
 	tpm       bool
+	shares    []string
 }
 
 // Choices of --firmware.
@@ -30,6 +31,7 @@ func (f *deviceFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.variables, "firmware-vars", "", "UEFI: a file in which its variables stay, made if it is not there (default: they begin anew with each start)")
 	flags.BoolVar(&f.vnc, "vnc", false, "give the machine a screen, shown by VNC on a Unix socket (kvmrun inspect: files.vnc)")
 	flags.BoolVar(&f.tpm, "tpm", false, "give the machine a TPM 2.0, emulated by swtpm")
+	flags.StringArrayVar(&f.shares, "share", nil, "share a folder of this host's with the guest, FOLDER:TAG, by virtiofs (repeatable)")
 	_ = c.RegisterFlagCompletionFunc("firmware", cobra.FixedCompletions([]string{firmwareBIOS, firmwareUEFI, firmwareSecure}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -38,6 +40,13 @@ func (f *deviceFlags) complete(c *cobra.Command, s *launcher.Spec) error {
 	s.Screen = f.vnc
 	if f.tpm {
 		s.TPM = new(launcher.TPM)
+	}
+	for _, text := range f.shares {
+		share, err := launcher.ParseShare(text)
+		if err != nil {
+			return err
+		}
+		s.Shares = append(s.Shares, share)
 	}
 	switch f.firmware {
 	case firmwareBIOS:

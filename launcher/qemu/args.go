@@ -15,7 +15,7 @@ func (c Config) Args() []string {
 	args := []string{c.Binary}
 	for _, part := range [][]string{
 		c.identity(), c.board(), c.descriptors(), c.monitors(), c.console(),
-		c.disks(), c.firmware(), c.boot(), c.network(), c.entropy(), c.agent(), c.vsock(), c.panics(), c.screen(), c.tpm(), c.Extra,
+		c.disks(), c.firmware(), c.boot(), c.network(), c.entropy(), c.agent(), c.vsock(), c.panics(), c.screen(), c.tpm(), c.shares(), c.Extra,
 	} {
 		args = append(args, part...)
 	}
@@ -40,7 +40,7 @@ func (c Config) board() []string {
 		// Without graphics SeaBIOS speaks on the serial port, so that the
 		// console has the firmware's first words too. Guest memory is not
 		// worth a core dump, and nobody wants VMware's mouse port.
-		machine += ",graphics=off,dump-guest-core=off,vmport=off" + c.flash()
+		machine += ",graphics=off,dump-guest-core=off,vmport=off" + c.flash() + c.sharedMemory()
 	} else {
 		machine += ",dump-guest-core=off,rtc=on"
 	}

@@ -53,6 +53,7 @@ func TestWholeVectors(t *testing.T) {
 	uefi.UEFI = &UEFI{Code: Layer{Source: "/dev/fdset/4", Format: "raw", ReadOnly: true}, Variables: Layer{Source: "/dev/fdset/5", Format: "qcow2"}, SMM: true}
 	screen := full(PC)
 	screen.Screen, screen.TPM = new(Screen), &TPM{FD: 11}
+	screen.Shares = []Share{{Tag: "data", FD: 12}, {Tag: "b", Path: "/run/a,b"}}
 	for name, c := range map[string]Config{"pc-screen": screen, "uefi-secure": uefi, "q35": full(Q35), "pc-e1000": classic, "microvm": full(MicroVM), "microvm-kernel": kernel} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", name+".args")

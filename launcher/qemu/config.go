@@ -49,6 +49,7 @@ type Config struct {
 	Console  Console
 	Screen   *Screen // nil for none
 	TPM      *TPM    // nil for none
+	Shares   []Share
 	Monitors []Socket
 	// Agent is the path of two pipes to the guest's agent, without their endings .in
 	// and .out; "" for no port.

@@ -73,6 +73,7 @@ func (s *supervisor) regainAddress() error {
 func (s *supervisor) end(failure error) error {
 	s.stopDnsmasq()
 	s.stopTPM()
+	s.awaitShares()
 	s.dropDisks()
 	s.keepHome() // what was changed, and from what, is written there
 	var undone error

@@ -38,6 +38,9 @@ func (s *supervisor) launch(ctx context.Context) error {
 	if err := s.startTPM(&config, h); err != nil {
 		return err
 	}
+	if err := s.startShares(ctx, &config, h); err != nil {
+		return err
+	}
 	if err := s.execute(config, h); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ const (
 	SupervisorLog = "supervisor.log"  // the supervisor's own
 	DnsmasqLog    = "dnsmasq.log"     // a real dnsmasq's, if one serves the VM
 	TPMLog        = "swtpm.log"       // an emulated TPM's, if the VM has one
+	ShareLog      = "virtiofsd.log"   // of those who serve shared folders
 	ConsoleSocket = "console.sock"    // the serial port
 	MonitorSocket = "qmp.sock"        // QMP for the user and the commands
 	ScreenSocket  = "vnc.sock"        // the screen, if there is one

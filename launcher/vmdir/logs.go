@@ -29,7 +29,7 @@ var growing = []struct {
 	most int64
 }{
 	{ConsoleLog, MaxConsole}, {EventsFile, MaxEvents},
-	{QEMULog, MaxLog}, {SupervisorLog, MaxLog}, {DnsmasqLog, MaxLog}, {TPMLog, MaxLog},
+	{QEMULog, MaxLog}, {SupervisorLog, MaxLog}, {DnsmasqLog, MaxLog}, {TPMLog, MaxLog}, {ShareLog, MaxLog},
 }
 
 // Trim gives back what is too old of all files that grow. It goes on when one
