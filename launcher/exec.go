@@ -73,6 +73,9 @@ func (l *Launcher) Exec(ctx context.Context, name string, command []string, o Ex
 	if err != nil {
 		return 0, during(op, ended(dir, err))
 	}
+	if vm.State == Paused {
+		return 0, during(op, fail(KindGuest, "let it go on by kvmrun resume "+name, "the guest stands still"))
+	}
 	e := execution{ExecOptions: o, l: l, dir: dir, vm: &vm, command: command}
 	run, err := e.choose(ctx)
 	if err != nil {

@@ -77,10 +77,10 @@ const mark = "KVMRUN_EXEC"
 
 // script is what the guest's shell is given: the command, which its own shell does not
 // take part in. The one in between stays and tells how the command ended, which SSH does
-// not tell of one that a signal ended. Of the one status that is ssh's own, too, it leaves
+// not tell of one that a signal ended, also when that is typed at their terminal. Of the one status that is ssh's own, too, it leaves
 // a file.
 func (e *execution) script(id string) string {
-	script := fmt.Sprintf(`export %s=%s; (exec "$@"); s=$?; [ $s != %d ] || : >%s; exit $s`, mark, id, sshStatus, witness(id))
+	script := fmt.Sprintf(`trap : INT QUIT; export %s=%s; (exec "$@"); s=$?; [ $s != %d ] || : >%s; exit $s`, mark, id, sshStatus, witness(id))
 	words := []string{"exec", "sh", "-c", quote(script), "sh"}
 	for _, word := range e.command {
 		words = append(words, quote(word))

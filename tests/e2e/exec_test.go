@@ -23,7 +23,13 @@ func TestExec(t *testing.T) {
 			h.copyFiles(t, way)
 		})
 	}
+	h.execTerminal(t)
 	h.waitForCloudInit(t, "agent")
+	h.must(t, "pause", "web")
+	if r := h.exec(t, "web", "--", "true"); r.ExitCode != 125 || !strings.Contains(r.Stderr, "stands still") {
+		t.Errorf("while the guest stands still: %s", r)
+	}
+	h.must(t, "resume", "web")
 	// What is there in place of the guest's agent by now knows nothing of those before.
 	if r := h.exec(t, "-v", "web", "--", "true"); r.ExitCode != 0 || !strings.Contains(r.Stderr, "by SSH") {
 		t.Errorf("by itself, with kvmrun's key known: %s", r)
@@ -76,6 +82,27 @@ func (h *host) execStreams(t *testing.T, way string) {
 		if r.ExitCode != c.status || r.Stdout != c.out || c.errs != "-" && r.Stderr != c.errs {
 			t.Errorf("%s: status %d, %d bytes of output, %.200q; want %d, %d, %q", c.what, r.ExitCode, len(r.Stdout), r.Stderr, c.status, len(c.out), c.errs)
 		}
+	}
+}
+
+// execTerminal types at a terminal that the command has, and finds the terminal as it was.
+func (h *host) execTerminal(t *testing.T) {
+	keyboard, terminal := openTerminal(t)
+	before := modes(t, terminal)
+	p := h.Host.StartWith(t, lab.Run{Stdin: terminal}, "kvmrun", "exec", "-t", "web", "--", "sh", "-c", "tty; read x; echo got $x; sleep 1234")
+	p.Stdout.WaitFor(t, "/dev/pts/", patience)
+	if _, err := keyboard.WriteString("hello\r"); err != nil {
+		t.Fatal(err)
+	}
+	p.Stdout.WaitFor(t, "got hello", patience)
+	if _, err := keyboard.WriteString("\x03"); err != nil { // Ctrl-C, for the sleep
+		t.Fatal(err)
+	}
+	if r := p.Wait(t, patience); r.ExitCode != 130 {
+		t.Errorf("Ctrl-C: %s", r)
+	}
+	if after := modes(t, terminal); after != before {
+		t.Errorf("the terminal is left in other modes: %+v, before %+v", after, before)
 	}
 }
 
