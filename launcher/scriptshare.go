@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"fmt"
+	"strings"
 
 	"kvmrun/launcher/qemu"
 )
@@ -19,6 +20,9 @@ func (w *scriptWriter) shares(s *Spec) (shares []qemu.Share) {
 	for i, share := range s.Shares {
 		socket := fmt.Sprintf("%s/share%d.sock", w.folder, i)
 		fmt.Fprintf(w, "%s --socket-path=%s -o %s -o modcaps=-mknod &\n", program, socket, quote("source="+share.Folder))
+		// With --socket-path, QEMU's own virtiofsd leaves a file with its PID.
+		const pids = "/run/virtiofsd"
+		w.undo(fmt.Sprintf("rm -f %s/%s.pid; rmdir %s 2>/dev/null", pids, strings.ReplaceAll(socket, "/", "."), pids))
 		fmt.Fprintf(w, "until [ -S %s ]; do kill -0 $!; sleep 0.1; done\n", socket)
 		fmt.Fprintf(w, "chown %d:%d %s\n", s.RunAs.UID, s.RunAs.GID, socket)
 		shares = append(shares, qemu.Share{Tag: share.Tag, Path: socket})

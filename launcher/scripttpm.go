@@ -17,6 +17,6 @@ func (w *scriptWriter) tpm(s *Spec) *qemu.TPM {
 		"mkdir -m 0700 " + folder + " && chown --reference=" + w.folder + " " + folder,
 		strings.Join(as, " ") + " swtpm " + strings.Join(SwtpmArgs, " ") + " --daemon --terminate --pid file=" + folder + "/pid" +
 			" --ctrl type=unixio,path=" + folder + "/control --tpmstate dir=" + folder,
-	}, []string{`kill "$(cat ` + folder + `/pid)" 2>/dev/null`})
+	}, []string{"[ ! -e " + folder + `/pid ] || kill "$(cat ` + folder + `/pid)"`})
 	return &qemu.TPM{Path: folder + "/control"}
 }

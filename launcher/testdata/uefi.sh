@@ -72,7 +72,7 @@ mkfifo -m 0600 /run/kvmrun-by-hand-web/agent.in /run/kvmrun-by-hand-web/agent.ou
 # a TPM, which is new each time
 mkdir -m 0700 /run/kvmrun-by-hand-web/tpm && chown --reference=/run/kvmrun-by-hand-web /run/kvmrun-by-hand-web/tpm
 setpriv --reuid=1890000001 --regid=1890000001 --clear-groups --no-new-privs -- swtpm socket --tpm2 --daemon --terminate --pid file=/run/kvmrun-by-hand-web/tpm/pid --ctrl type=unixio,path=/run/kvmrun-by-hand-web/tpm/control --tpmstate dir=/run/kvmrun-by-hand-web/tpm
-undo+=('kill "$(cat /run/kvmrun-by-hand-web/tpm/pid)" 2>/dev/null')
+undo+=('[ ! -e /run/kvmrun-by-hand-web/tpm/pid ] || kill "$(cat /run/kvmrun-by-hand-web/tpm/pid)"')
 
 # QEMU, as a user of its own without any privilege
 undo+=('kill $(jobs -p) 2>/dev/null; wait')

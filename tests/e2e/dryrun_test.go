@@ -23,8 +23,11 @@ func TestDryRunScript(t *testing.T) {
 		"disk":             func(t *testing.T) []string { return []string{disk(t)} },
 		"ephemeral":        func(t *testing.T) []string { return []string{disk(t), "--ephemeral"} },
 		"kernel":           func(t *testing.T) []string { return boot(t) },
-		seeded:             func(t *testing.T) []string { return append(boot(t), "--cloud-init", "on") },
-		"address of LAN":   func(t *testing.T) []string { return append(boot(t), "--ip", "192.0.2.77") },
+		"devices": func(t *testing.T) []string {
+			return []string{disk(t), "--firmware", "uefi", "--memory", "256M", "--vnc", "--tpm", "--share", t.TempDir() + ":data"}
+		},
+		seeded:           func(t *testing.T) []string { return append(boot(t), "--cloud-init", "on") },
+		"address of LAN": func(t *testing.T) []string { return append(boot(t), "--ip", "192.0.2.77") },
 		"without DHCP": func(t *testing.T) []string {
 			static := "guest.ip=static:10.254.254.2/24,10.254.254.1"
 			return append(boot(t, static), "--dhcp", "off", "--proxy-arp", "interface", "--net-form", "net")

@@ -73,6 +73,11 @@ var scenarios = []scenario{
 		cuts: []cut{command, supervisor, both, onlyDnsmasq, all},
 	},
 	{
+		name: "start-devices", says: "`start --tpm --share --vnc`",
+		args: withDevices,
+		cuts: []cut{withQEMU, all},
+	},
+	{
 		name: "stop-force", says: "`stop --force`",
 		prepare: startFrozen, running: trace.Supervisor,
 		args: words("stop", "--force", "torture"),
@@ -181,4 +186,10 @@ func lanWithDnsmasq(_ *testing.T, m *machine) []string {
 func startDeaf(t *testing.T, m *machine) error {
 	_, err := m.run(t, "start", m.disk, "--accel", "tcg", "--name", "torture", "--memory", "16M")
 	return err
+}
+
+// withDevices is frozen for a machine with a TPM, a shared folder and a screen.
+func withDevices(t *testing.T, m *machine) []string {
+	args := frozen(t, m)
+	return append([]string{args[0], "--tpm", "--share", "/run:run", "--vnc"}, args[1:]...)
 }
