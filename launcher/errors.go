@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"kvmrun/images"
+	"kvmrun/images/build"
 	"kvmrun/images/fetch"
 	"kvmrun/images/store"
 	"kvmrun/netplumb"
@@ -134,7 +135,8 @@ func allOf(first *Error, errs []error) error {
 func hasAdvice(err error) bool {
 	var image *images.Error
 	var fetched *fetch.Error
-	return errors.As(err, &image) || errors.As(err, &fetched) || errors.Is(err, netplumb.ErrPermission)
+	var built *build.Error
+	return errors.As(err, &image) || errors.As(err, &fetched) || errors.As(err, &built) || errors.Is(err, netplumb.ErrPermission)
 }
 
 // wayOut is the advice for failures of the system's own, which bring none.
@@ -150,7 +152,10 @@ func During(op string, err error) error { return during(op, err) }
 func classify(err error) Kind {
 	var image *images.Error
 	var fetched *fetch.Error
+	var built *build.Error
 	switch {
+	case errors.As(err, &built):
+		return classifyBuild(built)
 	case errors.As(err, &image):
 		return classifyImage(err)
 	case errors.As(err, &fetched):

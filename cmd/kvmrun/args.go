@@ -20,6 +20,7 @@ func usage(c *cobra.Command, err error) error {
 var typeNames = map[string]string{
 	"duration": "time; write it like 30s or 2m",
 	"int":      "whole number",
+	"int64":    "whole number",
 	"bool":     "word for yes or no; write true or false",
 }
 

@@ -90,7 +90,7 @@ func TestHelpNamesTheStatuses(t *testing.T) {
 		"list": "5 13", "cp": "3 5 6 13 14 20 130", "stats": "3 5 13 130", "resume": "3 5 11 12 13 14 130", "wait": "3 5 11 12 13 14 18 20 21 130", "inspect": "3 5 13", "qmp": "3 5 11 12 13 14 130",
 		"image import": "4 5 6 7 8 12 13 19 130", "image ls": "5 13", "image inspect": "3 5 13", "image path": "3 5 7 13",
 		"pause": "3 5 11 12 13 14 130", "reset": "3 5 11 12 13 14 130", "restart": "3 4 5 6 7 8 9 10 11 12 13 14 130",
-		"image rm": "3 5 8 12 13 130", "image verify": "3 5 6 7 13 130", "image prune": "5 12 13 130", "logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 13 15", "net explain": "3 5 13 17 130",
+		"image build debian": "4 5 6 7 12 13 19 130", "image rm": "3 5 8 12 13 130", "image verify": "3 5 6 7 13 130", "image prune": "5 12 13 130", "logs": "3 5 13 130", "console": "3 5 13 14 130", "host check": "5 13 15", "net explain": "3 5 13 17 130",
 	} {
 		found, _, err := newApp().command().Find(strings.Fields(command))
 		if err != nil {

@@ -16,7 +16,7 @@ any more; two names of the same content cost its space once.`,
 	}
 	c.AddCommand(
 		imageImportCommand(a), imageListCommand(a), imageInspectCommand(a), imageRemoveCommand(a),
-		imageVerifyCommand(a), imagePruneCommand(a), imagePathCommand(a),
+		imageVerifyCommand(a), imagePruneCommand(a), imagePathCommand(a), imageBuildCommand(a),
 	)
 	return c
 }
