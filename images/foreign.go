@@ -175,8 +175,10 @@ func vmdkDelta() *Error {
 
 // What a VDI's header has, as QEMU's block/vdi.c reads it, in bytes from the start.
 const (
+	vdiMapOffset  = 0x154
 	vdiDataOffset = 0x158
 	vdiBlockSize  = 0x178
+	vdiBlocks     = 0x180
 	vdiAllocated  = 0x184
 	vdiHeaderSize = 0x200
 )
@@ -192,6 +194,10 @@ func checkVDI(r io.ReaderAt, size int64) *Error {
 	block, blocks := field(vdiBlockSize), field(vdiAllocated)
 	if needed := field(vdiDataOffset); block != 0 && blocks > (size-needed)/block {
 		return cutShort("its %d blocks of %d bytes from %d on do not fit into a file of %d", blocks, block, needed, size)
+	}
+	// QEMU makes as large a table as the header says, whatever is in the file.
+	if table, entries := field(vdiMapOffset), field(vdiBlocks); entries > (size-table)/4 {
+		return cutShort("its table of %d blocks from %d on does not fit into a file of %d", entries, table, size)
 	}
 	return nil
 }

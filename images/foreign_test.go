@@ -130,6 +130,7 @@ func TestHostileHeaders(t *testing.T) {
 		"VHD that needs another":       {differencing, ErrUnsupported},
 		"VHD of no type":               {spoiled(vhd, len(vhd)-sectorSize+vhdType, "\x00\x00\x00\x09"), ErrCorrupt},
 		"VDI that is cut short":        {half(foreignBytes(t, "vdi", "-o", "static=on")), ErrTruncated},
+		"VDI whose table is not there": {spoiled(foreignBytes(t, "vdi"), vdiBlocks, "\x00\x00\xff\x1f"), ErrTruncated},
 		"half a VDI's header":          {sectors(strings.Repeat("\x00", 64) + "\x7f\x10\xda\xbe")[:200], ErrTruncated},
 		"VDI with blocks of no length": {spoiled(foreignBytes(t, "vdi"), vdiBlockSize, "\x00\x00\x00\x00"), nil}, // the driver refuses it
 	} {

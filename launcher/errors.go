@@ -191,6 +191,7 @@ var imageKinds = []struct {
 	{images.ErrPermission, KindPermission}, {images.ErrInUse, KindImageInUse},
 	{store.ErrNoImage, KindNotFound}, {store.ErrExists, KindExists}, {store.ErrName, KindUsage},
 	{store.ErrRecord, KindStorage}, {store.ErrNoConverter, KindHost},
+	{store.ErrConverterDied, KindImage},
 }
 
 func classifyImage(err error) Kind {

@@ -4,17 +4,9 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-)
 
-// What is left free of a disk, so that others on it go on: a share of it, but
-// not more than so much.
-const (
-	maxSpare   = 64 << 20
-	spareShare = 32
+	rooms "kvmrun/images/room"
 )
-
-// roomInterval is how many bytes are written between two looks at the disk.
-const roomInterval = 16 << 20
 
 // room keeps a file from filling the disk that it lies on.
 type room struct {
@@ -24,12 +16,10 @@ type room struct {
 
 // check looks whether so many more bytes fit.
 func (r *room) check(more int64) error {
-	var s unix.Statfs_t
-	if err := unix.Statfs(r.dir, &s); err != nil {
+	free, spare, err := rooms.In(r.dir)
+	if err != nil {
 		return writeFailed(r.dir, err)
 	}
-	free, whole := int64(s.Bavail)*s.Bsize, int64(s.Blocks)*s.Bsize
-	spare := min(maxSpare, whole/spareShare)
 	if more <= free-spare {
 		return nil
 	}
@@ -40,7 +30,7 @@ func (r *room) check(more int64) error {
 
 // took counts what has been written, and looks now and then.
 func (r *room) took(n int) error {
-	if r.written += int64(n); r.written < roomInterval {
+	if r.written += int64(n); r.written < rooms.Interval {
 		return nil
 	}
 	r.written = 0

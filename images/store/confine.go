@@ -27,6 +27,8 @@ type qemuImg struct {
 	// given becomes descriptor 3: a file to look at, or the folder with the files.
 	given *os.File
 	out   io.Writer
+	// room is how large a file may get that it writes, in bytes; 0 if it writes none.
+	room int64
 }
 
 // givenFile is the path of the given file for qemu-img, or of one below the folder.
@@ -41,7 +43,7 @@ func givenFile(name string) string {
 const maxWords = 4 << 10
 
 // run returns when qemu-img has ended. What it said comes with the error if it
-// failed, which is an exec.ExitError.
+// failed, which is an exec.ExitError with a status of its own.
 func (q qemuImg) run(ctx context.Context) (words string, err error) {
 	path, err := exec.LookPath(q.program)
 	if err != nil {
@@ -58,7 +60,11 @@ func (q qemuImg) run(ctx context.Context) (words string, err error) {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err == nil, errors.As(err, &exit):
-		return explain(string(said.text)), err
+		words = explain(string(said.text))
+		if failed := ended(err, words); failed != nil {
+			return "", failed
+		}
+		return words, err
 	}
 	return "", noConverter(path, err)
 }
@@ -76,8 +82,9 @@ func (q qemuImg) isolation() uintptr {
 // (PR_SET_NO_NEW_PRIVS, prctl(2)) and whose end is qemu-img's. The thread ends with
 // the goroutine, which never unlocks it.
 func (q qemuImg) start(ctx context.Context, path string, said io.Writer, isolation uintptr) error {
-	cmd := exec.CommandContext(ctx, path, q.args...)
-	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	cmd := exec.CommandContext(ctx, "/bin/sh")
+	cmd.Args = limitedCommand(path, q.room, q.args)
+	cmd.Dir, cmd.Env = "/", environment()
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = q.out, said, []*os.File{q.given}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: isolation}
 	if q.user != 0 {

@@ -102,6 +102,9 @@ func (s *Store) convertTo(ctx context.Context, w *work, layers []copied, to *os.
 	}
 	run.args = []string{"convert", "-p", "-O", "qcow2", pseudoName(from), givenFile(target)}
 	run.out = &percent{total: total, tell: progress}
+	if run.room, err = left(to); err != nil {
+		return err
+	}
 	words, err := run.run(ctx)
 	if err != nil && words != "" {
 		err = refused(words)
@@ -134,13 +137,20 @@ func (s *Store) user() (uint32, error) {
 func quoted(words string) string { return fmt.Sprintf("%.300q", words) }
 
 // refused makes an error of qemu-img's words. It says that the disk is full, and
-// not that an image is bad, by the words alone.
+// not that an image is bad, by the words alone. That a file is too large is what the
+// limit says that is to leave room for others (limitedCommand).
 func refused(words string) error {
 	for _, errno := range []unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if strings.Contains(strings.ToLower(words), strings.ToLower(errno.Error())) {
+			if errno == unix.EFBIG {
+				return errNoRoom
+			}
 			return fmt.Errorf("convert the image: %w", errno)
 		}
 	}
 	return &images.Error{Kind: images.ErrUnsupported, Detail: "QEMU cannot read it: " + quoted(words),
 		Advice: "see whether the file is whole, as by a checksum of where it comes from"}
 }
+
+// errNoRoom says that what is still free is to be left to others.
+var errNoRoom = fmt.Errorf("convert the image: what is free is needed for what else lies there: %w", unix.ENOSPC)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kvmrun/images"
+	"kvmrun/images/room"
 )
 
 // chunk is how much is read at once, in bytes.
@@ -34,9 +35,10 @@ type reader struct {
 	// forgo the digest if there is more than maxHoles in holes
 	forgo bool
 
-	holes int64
-	hash  hash.Hash // nil once it was forgone
-	buf   []byte
+	written int64 // since the last look at the room for it
+	holes   int64
+	hash    hash.Hash // nil once it was forgone
+	buf     []byte
 }
 
 // copyFile copies a file of so many bytes into an empty one. Holes stay holes, and
@@ -49,10 +51,26 @@ func copyFile(ctx context.Context, to, from *os.File, size int64, forgo bool, pr
 		r.from, r.to = to, nil
 		return r.run()
 	}
+	if err := fits(to, from); err != nil {
+		return "", err
+	}
 	if err := to.Truncate(size); err != nil {
 		return "", err
 	}
 	return r.run()
+}
+
+// fits makes sure, as far as that is known before, that there is room for a copy.
+func fits(to, from *os.File) error {
+	free, err := left(to)
+	if err != nil {
+		return err
+	}
+	info, err := from.Stat()
+	if err == nil && allocated(info) > free {
+		err = fmt.Errorf("%d MiB may be used for the image, and it has %d MiB: %w", free>>20, allocated(info)>>20, unix.ENOSPC)
+	}
+	return err
 }
 
 // hashFile returns the SHA-256 of a file of so many bytes.
@@ -120,6 +138,9 @@ func (r *reader) data(at, end int64) error {
 			if _, err := r.to.WriteAt(part, at); err != nil {
 				return err
 			}
+			if err := r.spare(n); err != nil {
+				return err
+			}
 		}
 		at += int64(n)
 		if err := r.tell(at); err != nil {
@@ -127,6 +148,25 @@ func (r *reader) data(at, end int64) error {
 		}
 	}
 	return nil
+}
+
+// spare sees to it now and then that what is written leaves room for others.
+func (r *reader) spare(n int) error {
+	if r.written += int64(n); r.written < room.Interval {
+		return nil
+	}
+	r.written = 0
+	_, err := left(r.to)
+	return err
+}
+
+// left is how many bytes may still be written where a file lies. None is unix.ENOSPC.
+func left(f *os.File) (int64, error) {
+	free, spare, err := room.In(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err == nil && free <= spare {
+		err = fmt.Errorf("%d MiB are free for the image, and %d MiB to be spared for what else is there: %w", free>>20, spare>>20, unix.ENOSPC)
+	}
+	return free - spare, err
 }
 
 // errShrunk says that a file ends before it should.

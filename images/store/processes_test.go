@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -241,6 +243,134 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullDiskSparesSome: what is converted leaves room for what else is there, and so
+// does what is only copied.
+func TestFullDiskSparesSome(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a file system")
+	}
+	const size, spare = 256 << 20, 8 << 20 // a thirty-second
+	small := folder(t)
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("no file system of its own: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
+	s := open(filepath.Join(small, "images"))
+	large := filepath.Join(folder(t), "large.raw")
+	if err := os.WriteFile(large, bytes.Repeat([]byte{1}, 200<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The copy has room, and what is made of it has not.
+	_, _, err := s.Import(t.Context(), Request{Path: large, Name: "web"})
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("converted: %v", err)
+	}
+	if len(files(t, s)) > 1 {
+		t.Errorf("left are %q", files(t, s))
+	}
+	// What qemu-img may write is what its shell says of its limits, in units of 512 bytes.
+	fake := program(t, "#!/bin/sh\nulimit -f >&2\nexit 1\n")
+	w := mustWork(t, s)
+	to, err := w.create(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = to.Close() }()
+	// Children that other tests start have this process's files for a moment.
+	var room int64
+	eventually(t, func() (err error) {
+		if room, err = left(to); err == nil && room < size/2 {
+			err = fmt.Errorf("left are %d of %d", room, size)
+		}
+		return err
+	})
+	if room > size-spare {
+		t.Errorf("%d of %d may be used", room, size)
+	}
+	words, err := qemuImg{program: fake, given: to, room: room}.run(t.Context())
+	if words != fmt.Sprint(room/512) {
+		t.Errorf("limited to %q and not %d: %v", words, room/512, err)
+	}
+	if err := to.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(small, "fill"), make([]byte, size-spare-(1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyFile(t.Context(), to, mustOpen(t, large), 200<<20, false, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("copied: %v", err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(small, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if free := int64(fs.Bavail) * fs.Bsize; free == 0 {
+		t.Error("nothing is left free")
+	}
+	if err := w.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustOpen(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// program is a program that every user can execute.
+func program(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(folder(t), "program")
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	letIn(t, filepath.Dir(path))
+	return path
+}
+
+// TestConverterDies: a qemu-img that is killed, or would need more memory than it may
+// have, has found nothing sound. One that fails without a word has.
+func TestConverterDies(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	vmdk := converted(t, rawDisk(t, 44, 4<<20), "vmdk")
+	if _, _, err := s.Import(t.Context(), Request{Path: converted(t, rawDisk(t, 45, 4<<20), "qcow2"), Name: "web"}); err != nil {
+		t.Fatal(err)
+	}
+	real, err := exec.LookPath(testedQEMUImg())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		script string // in place of qemu-img check; as the first of its processes it is not to be killed by kill
+		died   bool
+	}{
+		"killed":   {`exec perl -e 'unpack "p", pack "L!", 1'`, true},
+		"memory":   {"ulimit -v >&2; echo qemu-img: Could not: Cannot allocate memory >&2; exit 1", true},
+		"silently": {"exit 1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.options.QEMUImg = program(t, "#!/bin/sh\nif [ \"$1\" = check ]; then "+c.script+"; fi\nexec "+real+" \"$@\"\n")
+			found, err := s.Verify(t.Context(), []string{"web"}, nil)
+			if c.died {
+				wantKind(t, err, ErrConverterDied, "qemu-img", "kernel's log")
+			} else if err != nil || len(found) != 1 || found[0].OK {
+				t.Errorf("%+v, %v", found, err)
+			}
+			_, _, err = s.Import(t.Context(), Request{Path: vmdk, Name: "other"})
+			if errors.Is(err, ErrConverterDied) != c.died || err == nil {
+				t.Errorf("import: %v", err)
+			}
+		})
+	}
+}
+
 // TestConverterHasNoRights: who reads what others wrote runs as a user of its own,
 // without any capability, without a way to get one, and where no network is.
 func TestConverterHasNoRights(t *testing.T) {
@@ -251,7 +381,8 @@ func TestConverterHasNoRights(t *testing.T) {
 	s := newStore(t)
 	fake := filepath.Join(folder(t), "fake-qemu-img")
 	script := "#!/bin/sh\ngrep -E '^(Uid|Gid|Groups|CapEff|CapPrm|CapBnd|NoNewPrivs):' /proc/self/status >&2\n" +
-		"ls /proc/self/fd /proc/self/fd/3/ >&2\ncat /proc/net/dev >&2\ntouch /proc/self/fd/3/mine >&2\necho $0 $PWD >&2\nexit 1\n"
+		"ls /proc/self/fd /proc/self/fd/3/ >&2\ncat /proc/net/dev >&2\ntouch /proc/self/fd/3/mine >&2\n" +
+		"for n in net pid ipc; do readlink /proc/self/ns/$n >&2; done\nulimit -v >&2\nexit 1\n"
 	if err := os.WriteFile(fake, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -277,14 +408,20 @@ func TestConverterHasNoRights(t *testing.T) {
 		fmt.Sprintf("Uid:\t%d\t%d\t%d\t%d\n", user, user, user, user),
 		fmt.Sprintf("Gid:\t%d\t%d\t%d\t%d\n", user, user, user, user),
 		"Groups:\t \n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n",
-		"lo:", "Permission denied",
+		"CapBnd:", "lo:", fmt.Sprintf("\n%d\n", maxMemory>>10),
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not %q:\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "eth") {
-		t.Errorf("there is a network:\n%s", text)
+	if _, err := os.Lstat(w.file("mine")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it could make a file: %v", err)
+	}
+	for _, n := range []string{"net", "pid", "ipc"} {
+		ours, err := os.Readlink("/proc/self/ns/" + n)
+		if err != nil || strings.Contains(text, ours) {
+			t.Errorf("it shares %s with this process, %v:\n%s", ours, err, text)
+		}
 	}
 	if err := w.end(); err != nil {
 		t.Error(err)

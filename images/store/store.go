@@ -106,6 +106,9 @@ var (
 	ErrChanged = errors.New("image changed")
 	// ErrNoConverter: there is no qemu-img that can be run.
 	ErrNoConverter = errors.New("no qemu-img")
+	// ErrConverterDied: qemu-img was killed, or would need too much memory. Of the image
+	// that says nothing for certain.
+	ErrConverterDied = errors.New("qemu-img was killed")
 	// ErrBusy: somebody keeps the store's lock.
 	ErrBusy = errors.New("image store is locked")
 )

@@ -68,7 +68,10 @@ func (s *Store) problem(ctx context.Context, r record, known map[Digest]*images.
 		}
 	})
 	var bad *images.Error
-	if err != nil && (!errors.As(err, &bad) || errors.Is(err, ErrNoConverter)) {
+	if err != nil && (!errors.As(err, &bad) || errors.Is(err, ErrNoConverter) || errors.Is(err, ErrConverterDied)) {
+		if bad != nil && bad.Path == "" {
+			bad.Path = r.Name
+		}
 		return nil, err
 	}
 	known[r.Digest] = bad
@@ -130,7 +133,8 @@ const (
 	checkNothing = 63
 )
 
-// check returns what qemu-img check finds wrong with an image.
+// check returns what qemu-img check finds wrong with an image. Only what it says by
+// its status to be sound is so: it fails if qemu-img was killed.
 func (s *Store) check(ctx context.Context, run qemuImg, image *blockNode) (problem string, err error) {
 	said := &tail{}
 	run.args, run.out = []string{"check", pseudoName(image)}, said
@@ -145,6 +149,9 @@ func (s *Store) check(ctx context.Context, run qemuImg, image *blockNode) (probl
 	}
 	if words == "" {
 		words = explain(string(said.text))
+	}
+	if words == "" {
+		words = exit.Error()
 	}
 	return words, nil
 }
