@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"net/netip"
+	"os"
 
 	"kvmrun/netplumb/dns"
 	"kvmrun/netplumb/resolver"
@@ -27,6 +28,9 @@ func (d *draft) chooseNameServers() {
 	if len(n.DNS) > 0 || n.Names == NamesOff {
 		return
 	}
+	if n.Names == "" {
+		n.Names = d.usualNameServers()
+	}
 	servers, err := resolver.Read("/")
 	n.Search = servers.Search
 	if n.Names == NamesGateway {
@@ -39,6 +43,19 @@ func (d *draft) chooseNameServers() {
 	if n.DNS = servers.Servers; err != nil || len(n.DNS) == 0 {
 		d.note("this host knows no name server that a guest could reach; name one by --dns")
 	}
+}
+
+// usualNameServers are those of a user who has asked for none: the gateway, if this host
+// lets the supervisor be one. Who is not root can only plan, and cannot tell.
+func (d *draft) usualNameServers() NameServers {
+	if os.Geteuid() != 0 {
+		return NamesGateway
+	}
+	if err := dns.Supported(); err != nil {
+		d.note("guests do not find one another by name, and are told this host's name servers: %v", err)
+		return NamesHost
+	}
+	return NamesGateway
 }
 
 // tapAddress is what netplumb.NewPlan puts on the tap.

@@ -37,9 +37,6 @@ func (s *Spec) setDefaults() {
 	setDefault(&s.QEMU, "qemu-system-x86_64")
 	setDefault(&s.Network.ProxyARP, netplumb.ProxyExact)
 	setDefault(&s.Network.DHCP, DHCPBuiltin)
-	if len(s.Network.DNS) == 0 {
-		setDefault(&s.Network.Names, NamesGateway)
-	}
 	setDefault(&s.Network.Model, qemu.DefaultModel)
 	if s.Network.Model == "virtio" || s.Network.Model == "virtio-net" {
 		s.Network.Model = qemu.DefaultModel

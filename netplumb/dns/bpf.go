@@ -17,10 +17,9 @@ import (
 // newSocketMap makes a map with the one socket in it. The caller closes it. The kernel
 // takes a socket that is closed out of it.
 func newSocketMap(listener *net.TCPListener) (int, error) {
-	create := struct{ kind, keySize, valueSize, entries uint32 }{unix.BPF_MAP_TYPE_SOCKMAP, 4, 8, 1}
-	fd, err := bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
+	fd, err := createMap()
 	if err != nil {
-		return -1, fmt.Errorf("make a map of sockets (the kernel needs CONFIG_BPF_SYSCALL and CONFIG_NET): %w", err)
+		return -1, err
 	}
 	raw, err := listener.SyscallConn()
 	if err == nil {
@@ -33,6 +32,16 @@ func newSocketMap(listener *net.TCPListener) (int, error) {
 		return -1, fmt.Errorf("put the listener into a map: %w", err)
 	}
 	return fd, nil
+}
+
+// createMap makes a map with room for one socket.
+func createMap() (int, error) {
+	create := struct{ kind, keySize, valueSize, entries uint32 }{unix.BPF_MAP_TYPE_SOCKMAP, 4, 8, 1}
+	fd, err := bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&create), unsafe.Sizeof(create))
+	if err != nil {
+		err = fmt.Errorf("make a map of sockets (the kernel needs CONFIG_BPF_SYSCALL and CONFIG_NET): %w", err)
+	}
+	return fd, err
 }
 
 // enter makes a socket the first of a map.

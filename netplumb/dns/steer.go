@@ -52,6 +52,22 @@ func steer(index int, addr netip.Addr, listener *net.TCPListener) error {
 	return nil
 }
 
+// Supported tells whether this process may have the kernel run what Listen puts on a
+// tap, as it may not in many containers. It changes nothing. What is only known with an
+// interface, the kernel's clsact and its filters by BPF, Listen finds out.
+func Supported() error {
+	sockets, err := createMap()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(sockets) }()
+	program, err := loadProgram(steering(netip.AddrFrom4([4]byte{}), sockets))
+	if err != nil {
+		return err
+	}
+	return unix.Close(program)
+}
+
 // Offsets in a frame whose IPv4 header has no options; those behind it are for a
 // register that has that header's length.
 const (

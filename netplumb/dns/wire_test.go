@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 
 	"kvmrun/netplumb/internal/nstest"
 )
@@ -432,6 +434,39 @@ func TestFloodIsBounded(t *testing.T) {
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if answer, err := readDatagram(conn); err == nil && strings.Contains(show(answer), "10.254.254.3") {
 			return
+		}
+	}
+}
+
+// TestSupported: what Listen needs is there where Listen works, and is missed by a
+// process that may not use bpf(2).
+func TestSupported(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may load programs")
+	}
+	if err := Supported(); err != nil {
+		t.Error(err)
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its rights
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		none := [2]unix.CapUserData{}
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			failed <- err
+			return
+		}
+		failed <- Supported()
+	}()
+	if err := <-failed; !errors.Is(err, unix.EPERM) {
+		t.Errorf("without any capability: %v", err)
+	}
+}
+
+func BenchmarkSupported(b *testing.B) {
+	for b.Loop() {
+		if err := Supported(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
