@@ -121,7 +121,7 @@ var knownWords = []struct {
 	words  []string
 }{
 	{ErrFull, "free some space or memory, or give the disk more by --size", []string{"No space left on device", "Could not allocate block", "not enough free space"}},
-	{ErrOptions, "see what packages the release has, as at packages.debian.org", []string{"Unable to locate package", "was not found", "has no installation candidate"}},
+	{ErrOptions, "see what packages the release has, as by apt search on a host of that release", []string{"Unable to locate package", "was not found", "has no installation candidate"}},
 	{ErrArchive, "see whether the host's apt works (apt-get update), or give another archive by --mirror",
 		[]string{"Failed to fetch", "Temporary failure", "Could not resolve", "Could not connect", "NO_PUBKEY", "is not signed", "does not have a Release file", "Hash Sum mismatch"}},
 }
@@ -131,7 +131,7 @@ func reason(said string) string {
 	var told []string
 	all := strings.Split(strings.TrimSpace(said), "\n")
 	for _, line := range all {
-		if text, ok := strings.CutPrefix(line, "E: "); ok && !strings.Contains(text, "mmdebstrap failed to run") {
+		if text, ok := strings.CutPrefix(line, "E: "); ok && !strings.HasPrefix(text, "setup failed") && !strings.HasPrefix(text, "mmdebstrap failed") {
 			told = append(told, text)
 		}
 	}
