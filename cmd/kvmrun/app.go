@@ -52,7 +52,7 @@ disk that it got from an image of the store.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
 		startCommand(a), listCommand(a), inspectCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
-		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a), setCommand(a), rmCommand(a), commitCommand(a),
+		pauseCommand(a), resumeCommand(a), resetCommand(a), restartCommand(a), setCommand(a), rmCommand(a), renameCommand(a), commitCommand(a),
 		adoptCommand(a), gcCommand(a),
 		logsCommand(a), consoleCommand(a), screenshotCommand(a), execCommand(a), cpCommand(a), sshCommand(a), sshConfigCommand(a), hostsCommand(a), qmpCommand(a), eventsCommand(a),
 		imageCommand(a), hostCommand(a), netCommand(a), versionCommand(a),

@@ -227,6 +227,17 @@ func (s *Store) Hold(ctx context.Context, name string, use func(Image) error) er
 	return use(i)
 }
 
+// HandOver calls move while nobody asks who needs which image: for a use that Options.Uses
+// lists and that becomes another's. If it were asked in between, it might see neither.
+func (s *Store) HandOver(ctx context.Context, move func() error) error {
+	guard, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = guard.Close() }()
+	return move()
+}
+
 // missing says that a name leads nowhere, which only somebody else can bring about.
 func missing(name string, cause error) error {
 	return imageError(name, images.ErrNotExist, cause, "import it again under this name", "its content is gone from the store")

@@ -77,7 +77,7 @@ func TestKeptDisk(t *testing.T) {
 
 	// The next of the name goes on with it, as the same machine; a disk may grow. Without
 	// a name, a VM begins anew.
-	was := v
+	was := v.UUID
 	r := h.run(t, startArgs(append([]string{"tiny", "--name", "web", "--disk-size", "300M", "--wait", "net", "--json"}, boot(t)...)...)...)
 	if r.ExitCode != 0 || !strings.Contains(r.Stderr, "web goes on with the disk that is kept") {
 		t.Fatal(r)
@@ -86,8 +86,8 @@ func TestKeptDisk(t *testing.T) {
 	if got := v.sh(t, readMarker+"; cat /sys/block/vda/size"); got != keptMarker+"614400\n" {
 		t.Errorf("the next VM of the name reads %q", got)
 	}
-	if v.UUID != was.UUID {
-		t.Errorf("the machine was %s and is %s", was.UUID, v.UUID)
+	if v.UUID != was {
+		t.Errorf("the machine was %s and is %s", was, v.UUID)
 	}
 	h.must(t, "stop", "--force", "web")
 	for _, name := range []string{"tiny", "tiny-2"} {
@@ -100,6 +100,30 @@ func TestKeptDisk(t *testing.T) {
 		t.Errorf("the image was written to: %s, before %s", got, sum)
 	}
 	h.sh(t, "qemu-img check -q "+diskOfWeb)
+
+	// Another name is another machine with the same disk.
+	h.must(t, "start", "tiny", "--name", "db", "--accel", "tcg", "--kernel", lab.Guest(t).Kernel, "--memory", "64M", "--", "-S")
+	for name, want := range map[string]string{"db": "there is a VM db already", "a/b": "a/b"} {
+		if r := h.run(t, "rename", "web", name); r.ExitCode == 0 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("rename to %s: %s", name, r)
+		}
+	}
+	if says := h.fails(t, 4, "rename", "db", "other"); !strings.Contains(says, "stop it first") {
+		t.Errorf("rename of a VM that runs: %s", says)
+	}
+	h.must(t, "stop", "--force", "db")
+	if says := h.fails(t, 4, "rename", "web", "db"); !strings.Contains(says, "there is a VM db already") {
+		t.Errorf("rename to one that is kept: %s", says)
+	}
+	h.must(t, "rename", "web", "www")
+	h.fails(t, 3, "rename", "web", "other")
+	decode(t, h.must(t, startArgs(append([]string{"tiny", "--name", "www", "--wait", "net", "--json"}, boot(t)...)...)...), v)
+	if got := v.sh(t, readMarker); got != keptMarker || v.UUID == was {
+		t.Errorf("by another name the guest reads %q, and its machine is %s, before %s", got, v.UUID, was)
+	}
+	h.must(t, "stop", "--force", "www")
+	h.must(t, "rename", "www", "web")
+	h.must(t, "rm", "db")
 
 	// All that the guest saw becomes an image, of which a guest throws its writes away.
 	h.must(t, "commit", "web", "web-1")
