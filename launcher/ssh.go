@@ -112,7 +112,9 @@ func replaceFile(path, text string) error {
 	if is, err := os.ReadFile(path); err == nil && bytes.Equal(is, []byte(text)) {
 		return nil
 	}
-	return renameio.WriteFile(path, []byte(text), 0o600)
+	// In its own folder: the usual one for temporary files is everybody's, and a kill in
+	// between would leave a key there.
+	return renameio.WriteFile(path, []byte(text), 0o600, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // Options are those of ssh_config(5), name and value, that lead to the VM and to no
@@ -130,12 +132,22 @@ func (s SSH) Options() [][2]string {
 		{"StrictHostKeyChecking", check}, {"CheckHostIP", "no"}, {"HashKnownHosts", "no"},
 		{"ProxyCommand", "none"}, {"ControlPath", "none"}, {"ForwardAgent", "no"}, {"BatchMode", batch},
 		{"RemoteCommand", "none"}, {"PermitLocalCommand", "no"},
+		{"ForwardX11", "no"}, {"ForwardX11Trusted", "no"}, {"Tunnel", "no"}, {clearForwardings, "yes"},
+		{"GSSAPIAuthentication", "no"}, {"GSSAPIDelegateCredentials", "no"},
+		{"AddKeysToAgent", "no"}, {"PubkeyAuthentication", "yes"},
+	}
+	if s.Known {
+		options = append(options, [2]string{"HostKeyAlgorithms", "ssh-ed25519"})
 	}
 	if s.IdentityFile != "" {
 		options = append(options, [2]string{"IdentityFile", sshPath(s.IdentityFile)}, [2]string{"IdentitiesOnly", "yes"})
 	}
 	return options
 }
+
+// clearForwardings is the option that takes back what is forwarded by the user's
+// configuration.
+const clearForwardings = "ClearAllForwardings"
 
 // Args are ssh's arguments, its own name first, for a command in the guest; none for a
 // shell. The words of the command reach the guest's shell as they are.
@@ -163,6 +175,9 @@ func (s SSH) Stanza() string {
 	for _, o := range s.Options() {
 		if o[0] == "StrictHostKeyChecking" && !s.Known {
 			o[1] = "ask" // a stanza may outlast the VM, and its address be another's
+		}
+		if o[0] == clearForwardings {
+			continue // it would take back ssh -L too, which the user asks for
 		}
 		fmt.Fprintf(&b, "    %s %s\n", o[0], o[1])
 	}

@@ -24,6 +24,16 @@ Host *
   RemoteCommand evil
   PermitLocalCommand yes
   LocalCommand evil
+  ForwardX11 yes
+  ForwardX11Trusted yes
+  Tunnel yes
+  RemoteForward 4711 elsewhere:22
+  DynamicForward 4712
+  GSSAPIAuthentication yes
+  GSSAPIDelegateCredentials yes
+  AddKeysToAgent yes
+  PubkeyAuthentication no
+  HostKeyAlgorithms rsa-sha2-512
 `
 
 // TestSSHOptions asks ssh itself how it understands what it is told.
@@ -54,10 +64,17 @@ func TestSSHOptions(t *testing.T) {
 			"hostname 10.254.254.2", "user ann", "hostkeyalias web.1", "stricthostkeychecking true",
 			"globalknownhostsfile /dev/null", "userknownhostsfile " + s.KnownHosts, "identitiesonly yes", "checkhostip no",
 			"port 22", "batchmode yes", "forwardagent no", "updatehostkeys false", "verifyhostkeydns false", "permitlocalcommand no",
+			"forwardx11 no", "forwardx11trusted no", "tunnel false", "gssapiauthentication no", "gssapidelegatecredentials no",
+			"addkeystoagent false", "pubkeyauthentication true", "hostkeyalgorithms ssh-ed25519",
+			"clearallforwardings " + map[string]string{"arguments": "yes", "stanza": "no"}[name],
 		} {
 			if !strings.Contains("\n"+string(out), "\n"+want+"\n") {
 				t.Errorf("%s: ssh does not say %q:\n%s", name, want, out)
 			}
+		}
+		// By a stanza, what the user forwards is the user's affair.
+		if forwards := strings.Contains(string(out), "elsewhere"); forwards != (name == "stanza") {
+			t.Errorf("%s: forwarding is %v:\n%s", name, forwards, out)
 		}
 		for _, never := range []string{"evil", "port 2222", "user eve", "controlpath /"} {
 			if strings.Contains(strings.ReplaceAll(string(out), "localcommand evil", ""), never) {

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -64,18 +66,43 @@ func Read(dir string) (Identity, error) {
 }
 
 // create makes the file of mode 0600, whole or not at all. It fails with fs.ErrExist
-// if there is one.
+// if there is one. Until it has its name it has none, where the file system can
+// (O_TMPFILE, open(2)): a kill in between leaves no copy of the secret.
 func create(dir, text string) error {
-	f, err := os.CreateTemp(dir, "."+secretFile+"-*") // of mode 0600
+	f, err := unnamed(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	defer func() { _ = f.Close() }()
+	if _, err := f.WriteString(text); err != nil {
 		return err
 	}
-	return os.Link(f.Name(), filepath.Join(dir, secretFile))
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	magic, path := fmt.Sprintf("/proc/self/fd/%d", f.Fd()), filepath.Join(dir, secretFile)
+	if err := unix.Linkat(unix.AT_FDCWD, magic, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err != nil {
+		return &os.LinkError{Op: "link", Old: f.Name(), New: path, Err: err}
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// unnamed makes a file without a name, or with a passing one where the file system can
+// do no better.
+func unnamed(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
+		return os.CreateTemp(dir, "."+secretFile+"-*") // of mode 0600
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "create", Path: dir, Err: err}
+	}
+	return os.NewFile(uintptr(fd), ""), nil
 }
 
 // seed is 32 bytes for one purpose, from which nobody learns the secret or those for
