@@ -41,7 +41,7 @@ func (h *host) waitForCloudInit(t *testing.T, way string) {
 		begun := time.Now()
 		r := p.Wait(t, patience)
 		t.Logf("by %s: %s: %v after it was written", way, c.file, time.Since(begun))
-		if r.ExitCode != c.status || !strings.Contains(r.Stderr, c.says) || c.status != 0 && !strings.Contains(r.Stderr, "web | last words") {
+		if r.ExitCode != c.status || !strings.Contains(r.Stderr, c.says) || c.status != 0 && !strings.Contains(r.Stderr, "last words") {
 			t.Errorf("%s: %s", c.file, r)
 		}
 		guest("rm -f /run/cloud-init/*")
