@@ -58,6 +58,7 @@ type supervisor struct {
 	unplug  chan os.Signal    // asks to take it down
 	leave   chan os.Signal    // asks to let go of the VM
 	blamed  map[string]bool   // disks, by their node, for which QEMU has stopped the guest
+	cries   cries
 	tasks   chan func()
 	unserve context.CancelFunc // ends what serve began
 	onReset []func()           // called when the machine was reset next

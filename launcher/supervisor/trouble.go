@@ -154,6 +154,9 @@ func (s *supervisor) diagnose() {
 		return
 	}
 	reason := explainStalls(s.dir.Name, found)
+	if reason == "" && s.cries.hushed {
+		reason = hushReason
+	}
 	if reason == s.state.Reason {
 		return
 	}
@@ -169,6 +172,6 @@ func (s *supervisor) diagnose() {
 
 // goesOn follows QEMU out of a pause.
 func (s *supervisor) goesOn() {
-	s.state.Reason, s.blamed = "", nil
+	s.state.Reason, s.blamed, s.cries = "", nil, cries{}
 	s.follow(launcher.Running)
 }

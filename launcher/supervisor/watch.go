@@ -102,6 +102,9 @@ func (s *supervisor) note(e qmp.Event) {
 	if err := s.journal.AddCaused(e.Event, when, data); err != nil {
 		s.log.Error("event is lost", "event", e.Event, "err", err)
 	}
+	if cryWolf[e.Event] {
+		s.cried()
+	}
 	switch e.Event {
 	case "BLOCK_IO_ERROR":
 		s.blame(e)

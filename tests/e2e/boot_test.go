@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -98,6 +99,35 @@ func TestPanicOfGuestThatWasReached(t *testing.T) {
 	if n := strings.Count(h.must(t, "events", "web"), `"reachable"`); n != 2 {
 		t.Errorf("it was reached %d times", n)
 	}
+	h.must(t, "stop", "--force", "web")
+	h.isAsBefore(t)
+}
+
+// TestGuestThatCriesWolf: a guest that tells QEMU of panics without end is stopped, for
+// QEMU keeps what nobody has read in the host's memory.
+func TestGuestThatCriesWolf(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start(t, append([]string{"--name", "web"}, boot(t)...)...)
+	// What root in the guest would do by outb.
+	cry := func() {
+		h.sh(t, `for i in $(seq 100); do kvmrun qmp web human-monitor-command '{"command-line": "o/b 0x505 2"}'; done`)
+	}
+	cry()
+	lab.Eventually(t, patience, func() error {
+		if list := h.must(t, "list"); !strings.Contains(list, "paused") || !strings.Contains(list, "web: the guest tells of panics") {
+			return fmt.Errorf("it is not stopped: %s", list)
+		}
+		return nil
+	})
+	h.must(t, "resume", "web") // it goes on, and is stopped once more
+	cry()
+	lab.Eventually(t, patience, func() error {
+		if n := strings.Count(h.must(t, "events", "web"), `"STOP"`); n < 2 {
+			return fmt.Errorf("it was stopped %d times", n)
+		}
+		return nil
+	})
 	h.must(t, "stop", "--force", "web")
 	h.isAsBefore(t)
 }
