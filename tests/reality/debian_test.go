@@ -59,6 +59,16 @@ func TestDebian(t *testing.T) {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
 	}
+	// The agent of Debian's package, and files by way of SSH.
+	run("wait", "web", "--for", "agent", "--timeout", "1m")
+	if got := run("exec", "web", "--by", "agent", "--", "id", "-un"); got != "root\n" {
+		t.Errorf("by the agent: %q", got)
+	}
+	run("cp", "/etc/services", "web:copy")
+	run("cp", "web:copy", "/run/copy")
+	if r := l.Host.Run(t, "cmp", "/etc/services", "/run/copy"); r.ExitCode != 0 {
+		t.Errorf("copied there and back: %s", r)
+	}
 	ip := strings.TrimSpace(run("ssh", "web", "--", "sh", "-c", "ip -4 -br address show scope global | awk '{print $3}'"))
 	address, _, _ := strings.Cut(ip, "/")
 	if r := l.LAN.Run(t, "ping", "-c", "1", "-W", "5", address); r.ExitCode != 0 {
