@@ -119,7 +119,7 @@ func replaceFile(path, text string) error {
 
 // Options are those of ssh_config(5), name and value, that lead to the VM and to no
 // other, whatever the user's own configuration says: by no other way, with no other keys
-// known, and without lending the guest anything.
+// known, and without lending the guest anything but the variables that it names by SendEnv.
 func (s SSH) Options() [][2]string {
 	check, batch := "accept-new", "no"
 	if s.Known {

@@ -23,7 +23,8 @@ now. What was written over --ephemeral disks is gone. A VM that failed (see
 kvmrun list -a) is started again, too.
 
 Returns when QEMU runs, printing each VM's name and address; kvmrun wait waits
-for more. If a VM does not start again, it is stopped.`,
+for more. If a VM does not start again, it is stopped, and its description is
+gone; kvmrun inspect has it before.`,
 		Example: `  kvmrun restart web
   kvmrun restart web db --timeout 2m --json`,
 		Annotations: ends(launcher.KindNotFound, launcher.KindExists, launcher.KindPermission, launcher.KindHost,
