@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"kvmrun/launcher/bootlog"
 )
@@ -19,7 +20,12 @@ type bootWatch struct {
 	resets   int  // of the boot that is watched
 	believes bool // what the console says
 	console  bootlog.Reader
+	prompted time.Time // since when the console ends with a prompt; zero if it does not
 }
+
+// promptTime is how long a prompt must have stood on the console to be where the boot
+// has ended up.
+const promptTime = 3 * time.Second
 
 // isAnother takes note of a boot that was not watched before, and tells whether this is
 // one.
@@ -40,7 +46,7 @@ func (w *bootWatch) failed(vm *Details) error {
 	}
 	var reason string
 	switch said := w.console.Failure(); {
-	case said != "" && w.believes:
+	case w.settled(said, time.Now()) && w.believes:
 		reason = fmt.Sprintf("the guest failed to boot: %.200s", said)
 	case !vm.Panicked.IsZero():
 		reason = "the guest's kernel has panicked"
@@ -48,6 +54,21 @@ func (w *bootWatch) failed(vm *Details) error {
 		return nil
 	}
 	return &Error{Kind: KindBoot, Err: errors.New(reason), Advice: "see kvmrun logs " + vm.Name}
+}
+
+// settled tells whether what the console says of the boot's failure counts by now. The
+// watch that asks looks again often enough (HomeInterval).
+func (w *bootWatch) settled(said string, now time.Time) bool {
+	switch {
+	case said == "":
+		w.prompted = time.Time{}
+		return false
+	case w.console.Final():
+		return true
+	case w.prompted.IsZero():
+		w.prompted = now
+	}
+	return now.Sub(w.prompted) >= promptTime
 }
 
 // quote adds to the error of a VM that has ended or failed to boot what its console

@@ -40,6 +40,27 @@ func TestWitnessesOfABoot(t *testing.T) {
 	}
 }
 
+// TestPromptThatStands: a prompt counts when nothing has come of it for a while.
+func TestPromptThatStands(t *testing.T) {
+	var w bootWatch
+	at := time.Now()
+	see := func(text string, after time.Duration, want bool) {
+		t.Helper()
+		w.console.Take([]byte(text))
+		at = at.Add(after)
+		if got := w.settled(w.console.Failure(), at); got != want {
+			t.Errorf("%v after %q it counts: %v", after, text, got)
+		}
+	}
+	see("Shell> ", 0, false)
+	see("", promptTime-1, false)
+	see("startup.nsh\nbooting\n", 1, false)
+	see("Shell> ", promptTime, false) // another one
+	see("", promptTime-1, false)
+	see("", 1, true)
+	see("\nKernel panic - not syncing: x\n", 0, true)
+}
+
 // TestQuotes: what the console said last goes with the failures that it may explain.
 func TestQuotes(t *testing.T) {
 	var silent, w bootWatch

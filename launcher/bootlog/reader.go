@@ -137,6 +137,10 @@ func (r *Reader) Told() []string {
 	return r.Last()
 }
 
+// Final tells whether Failure has been said for good, and is not a prompt at which the
+// boot may yet go on by itself: edk2 shows its shell's before that runs startup.nsh.
+func (r *Reader) Final() bool { return r.failure != "" }
+
 // Failure is the line that says that the boot has failed; "" while there is none. A
 // prompt counts for as long as the console ends with it.
 func (r *Reader) Failure() string {
