@@ -52,8 +52,10 @@ func (l *Launcher) importFetched(ctx context.Context, r *ImageImport) (i store.I
 	if r.Checksum, err = fetch.Expected(ctx, r.source(), r.options()); err != nil {
 		return i, false, err
 	}
-	if i, has := l.hasFetched(r); has {
-		return i, true, nil
+	if r.remote() { // a file of this host's is looked at: it may have become another
+		if i, has := l.hasFetched(r); has {
+			return i, true, nil
+		}
 	}
 	f, err := l.fetch(ctx, r)
 	if err != nil {

@@ -77,6 +77,10 @@ func writeKnownHosts(d vmdir.Dir, s *Spec) error {
 // not what it should be.
 func (l *Launcher) loginKey() (string, error) {
 	id, err := identity.Read(l.data)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fail(KindStorage, "put it back, or restart the VM, which makes another",
+			"the secret is gone from which the VM's keys follow: %w", err)
+	}
 	if err != nil {
 		return "", err
 	}

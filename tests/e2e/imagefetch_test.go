@@ -170,6 +170,9 @@ func TestImageFromURL(t *testing.T) {
 	if r := m.importing(t, h, "--checksum", "sha512:"+sum, m.http+"/"+imageFile, "web"); r.ExitCode != 0 || !strings.Contains(r.Stderr, "already") {
 		t.Error("by http and a checksum it is not the same")
 	}
+	if r := m.importing(t, h, "--checksum", "sha512:"+sum, "/run/img/no-such-file", "web"); r.ExitCode == 0 {
+		t.Errorf("a file that is not there has the checksum: %s", r)
+	}
 	if r := m.importing(t, h, "--checksums", "auto", "--checksums-by-http", m.http+"/"+imageFile, "http"); r.ExitCode != 0 {
 		t.Error("checksums by http are refused though they were asked for")
 	}
