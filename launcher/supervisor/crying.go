@@ -8,10 +8,15 @@ import (
 // A guest's kernel tells QEMU of its panic by a device (QEMU's docs, specs/pvpanic), to
 // which anybody who is root in the guest may write without end. QEMU has an event for each
 // time, which it does not hold back as it does others, and keeps those that nobody has read
-// yet in the host's memory. So a guest that says it too often is stopped.
+// yet in the host's memory. It is the same with what a guest says of a processor that is
+// plugged in or out (QEMU's docs, specs/acpi_cpu_hotplug), which none of these guests has.
+// So a guest that says any of it too often is stopped.
 
 // cryWolf are QEMU's events of that.
-var cryWolf = map[string]bool{"GUEST_PANICKED": true, "GUEST_CRASHLOADED": true, "GUEST_PVSHUTDOWN": true}
+var cryWolf = map[string]bool{
+	"GUEST_PANICKED": true, "GUEST_CRASHLOADED": true, "GUEST_PVSHUTDOWN": true,
+	"ACPI_DEVICE_OST": true,
+}
 
 // A kernel that panics says so once or twice.
 const (
@@ -28,7 +33,7 @@ type cries struct {
 }
 
 // hushReason is why the guest stands still then.
-const hushReason = "the guest tells of panics of its kernel without end, which would take the host's memory; see kvmrun logs; kvmrun resume lets it go on"
+const hushReason = "the guest tells of panics or processors without end, which would take the host's memory; see kvmrun logs; kvmrun resume lets it go on"
 
 // another counts one, and tells whether that was one too many.
 func (c *cries) another(now time.Time) bool {
@@ -52,7 +57,7 @@ func (s *supervisor) cried() {
 		defer cancel()
 		// The answer is behind all that the guest has said so far.
 		if err := client.Execute(ctx, "stop", nil, nil); err != nil {
-			s.post(context.Background(), func() { s.log.Error("stop a guest that tells of panics without end", "err", err) })
+			s.post(context.Background(), func() { s.log.Error("stop a guest that tells of panics or processors without end", "err", err) })
 		}
 	}()
 }

@@ -103,25 +103,28 @@ func TestPanicOfGuestThatWasReached(t *testing.T) {
 	h.isAsBefore(t)
 }
 
-// TestGuestThatCriesWolf: a guest that tells QEMU of panics without end is stopped, for
-// QEMU keeps what nobody has read in the host's memory.
+// TestGuestThatCriesWolf: a guest that tells QEMU of panics or processors without end is
+// stopped, for QEMU keeps what nobody has read in the host's memory.
 func TestGuestThatCriesWolf(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.start(t, append([]string{"--name", "web"}, boot(t)...)...)
 	// What root in the guest would do by outb.
-	cry := func() {
-		h.sh(t, `for i in $(seq 100); do kvmrun qmp web human-monitor-command '{"command-line": "o/b 0x505 2"}'; done`)
+	out := func(line string, times int) {
+		h.sh(t, fmt.Sprintf(`for i in $(seq %d); do kvmrun qmp web human-monitor-command '{"command-line": "o/%s"}'; done`, times, line))
 	}
-	cry()
+	out("b 0x505 2", 100)
 	lab.Eventually(t, patience, func() error {
 		if list := h.must(t, "list"); !strings.Contains(list, "paused") || !strings.Contains(list, "web: the guest tells of panics") {
 			return fmt.Errorf("it is not stopped: %s", list)
 		}
 		return nil
 	})
-	h.must(t, "resume", "web") // it goes on, and is stopped once more
-	cry()
+	h.must(t, "resume", "web") // it goes on, and is stopped once more, for processors
+	for _, line := range []string{"w 0xcd8 0", "w 0xcd8 0", "b 0xcdd 2"} {
+		out(line, 1)
+	}
+	out("w 0xce0 0", 100)
 	lab.Eventually(t, patience, func() error {
 		if n := strings.Count(h.must(t, "events", "web"), `"STOP"`); n < 2 {
 			return fmt.Errorf("it was stopped %d times", n)
